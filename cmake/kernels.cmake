@@ -1,0 +1,16 @@
+# kernels/: plain loops (ref), CPU twins (cpu) and either the CUDA twins (cuda) or, without nvcc, loud stubs.
+file(GLOB kernel_sources CONFIGURE_DEPENDS
+  ${CMAKE_SOURCE_DIR}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/kernels/ref/*.cpp ${CMAKE_SOURCE_DIR}/kernels/cpu/*.cpp)
+if(PENUMBRA_HAVE_CUDA)
+  file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cpp)
+  list(REMOVE_ITEM cuda_sources ${CMAKE_SOURCE_DIR}/kernels/cuda/none.cpp)
+else()
+  set(cuda_sources ${CMAKE_SOURCE_DIR}/kernels/cuda/none.cpp)
+endif()
+penumbra_library(kernels SOURCES ${kernel_sources} ${cuda_sources} DEPENDS base LINK DNNL::dnnl OpenMP::OpenMP_CXX)
+target_compile_options(pen_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=fast>)
+if(PENUMBRA_HAVE_CUDA)
+  target_link_libraries(pen_kernels PRIVATE CUDA::cudart_static)
+  target_compile_options(pen_kernels PRIVATE
+    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings;-Xcompiler=-Wall;-Xcompiler=-Wextra>)
+endif()

@@ -1,0 +1,18 @@
+# penumbra_library(NAME DEPENDS target... LINK library...): one static library per folder, made of every .cpp in it.
+# Edges between folders are declared here only; tests/layering_test.py checks that the includes agree.
+function(penumbra_library name)
+  cmake_parse_arguments(arg "" "" "DEPENDS;LINK;SOURCES" ${ARGN})
+  if(NOT arg_SOURCES)
+    file(GLOB_RECURSE arg_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
+  endif()
+  if(NOT arg_SOURCES)
+    add_library(pen_${name} INTERFACE)
+    return()
+  endif()
+  add_library(pen_${name} STATIC ${arg_SOURCES})
+  target_include_directories(pen_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(pen_${name} PRIVATE penumbra_warnings ${arg_LINK})
+  foreach(dependency ${arg_DEPENDS})
+    target_link_libraries(pen_${name} PRIVATE pen_${dependency})
+  endforeach()
+endfunction()

@@ -1,0 +1,53 @@
+// The tests' main program: doctest, plus skips that are counted and shown.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <string>
+
+#include "tests/skip.h"
+
+namespace pen::test {
+namespace {
+int skipped = 0;
+}
+// PENUMBRA_NO_SKIPS=1 turns every skip into a failure (used on machines that have all that tests can need).
+bool note_skip(const std::string& why) {
+  const char* strict = std::getenv("PENUMBRA_NO_SKIPS");
+  if (strict && std::string(strict) == "1") {
+    FAIL_CHECK("skipped although PENUMBRA_NO_SKIPS=1: " << why);
+    return true;
+  }
+  ++skipped;
+  std::printf("SKIPPED: %s\n", why.c_str());
+  return true;
+}
+
+// Counts cases, and prints the line that scripts/test adds up.
+struct Counter : doctest::IReporter {
+  explicit Counter(const doctest::ContextOptions&) {}
+  void report_query(const doctest::QueryData&) override {}
+  void test_run_start() override {}
+  void test_run_end(const doctest::TestRunStats& stats) override {
+    const int failed = static_cast<int>(stats.numTestCasesFailed);
+    const int ran = static_cast<int>(stats.numTestCasesPassingFilters);
+    std::printf("cases: %d passed, %d failed, %d skipped\n", ran - failed - skipped, failed, skipped);
+    std::fflush(stdout);
+  }
+  void test_case_start(const doctest::TestCaseData&) override {}
+  void test_case_reenter(const doctest::TestCaseData&) override {}
+  void test_case_end(const doctest::CurrentTestCaseStats&) override {}
+  void test_case_exception(const doctest::TestCaseException&) override {}
+  void subcase_start(const doctest::SubcaseSignature&) override {}
+  void subcase_end() override {}
+  void log_assert(const doctest::AssertData&) override {}
+  void log_message(const doctest::MessageData&) override {}
+  void test_case_skipped(const doctest::TestCaseData&) override {}
+};
+DOCTEST_REGISTER_LISTENER("counter", 1, Counter);
+}  // namespace pen::test
+
+int main(int argc, char** argv) {
+  doctest::Context context(argc, argv);
+  return context.run();
+}
