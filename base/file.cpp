@@ -36,7 +36,8 @@ Fd& Fd::operator=(Fd&& other) noexcept {
 void read_file(const std::string& path, std::uint64_t max_bytes, std::vector<std::uint8_t>& out, ErrorKind kind) {
   std::uint64_t size = 0;
   const Fd fd = open_regular(path, kind, size);
-  if (size > max_bytes) fail(kind, str("'", path, "' has ", size, " bytes, more than the ", max_bytes, " allowed here"));
+  if (size > max_bytes)
+    fail(kind, str("'", path, "' has ", size, " bytes, more than the ", max_bytes, " allowed here"));
   out.resize(size);
   std::size_t got = 0;
   while (got < size) {

@@ -93,14 +93,26 @@ JsonWriter& JsonWriter::value(std::string_view text) {
   for (const char ch : text) {
     const auto code = static_cast<unsigned char>(ch);
     switch (ch) {
-      case '"': out_ += "\\\""; break;
-      case '\\': out_ += "\\\\"; break;
-      case '\n': out_ += "\\n"; break;
-      case '\r': out_ += "\\r"; break;
-      case '\t': out_ += "\\t"; break;
+      case '"':
+        out_ += "\\\"";
+        break;
+      case '\\':
+        out_ += "\\\\";
+        break;
+      case '\n':
+        out_ += "\\n";
+        break;
+      case '\r':
+        out_ += "\\r";
+        break;
+      case '\t':
+        out_ += "\\t";
+        break;
       default:
-        if (code < 0x20) out_ += fmt::format("\\u{:04x}", code);
-        else out_ += ch;
+        if (code < 0x20)
+          out_ += fmt::format("\\u{:04x}", code);
+        else
+          out_ += ch;
     }
   }
   out_ += '"';

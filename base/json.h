@@ -40,8 +40,7 @@ class JsonWriter {
   JsonWriter& value(bool flag);
   JsonWriter& null();
   template <class T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  JsonWriter& value(T number) {
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) JsonWriter& value(T number) {
     return integer(static_cast<std::int64_t>(number));
   }
   template <class T>

@@ -84,7 +84,10 @@ ProgressStyle parse_progress(const std::string& name) {
 }
 
 Progress::Progress(std::string what, std::int64_t total, std::string unit)
-    : what_(std::move(what)), unit_(std::move(unit)), total_(total), start_(std::chrono::steady_clock::now()),
+    : what_(std::move(what)),
+      unit_(std::move(unit)),
+      total_(total),
+      start_(std::chrono::steady_clock::now()),
       last_draw_(start_) {}
 
 Progress::~Progress() { finish(); }
@@ -113,8 +116,8 @@ void Progress::draw(bool last) {
   const double eta = rate > 0 && total_ > done_ ? static_cast<double>(total_ - done_) / rate : 0.0;
   std::string line;
   if (style == ProgressStyle::json) {
-    line = fmt::format(R"({{"progress":"{}","done":{},"total":{},"per_s":{:.2f},"eta_s":{:.1f}}})", what_, done_, total_,
-                       rate, eta);
+    line = fmt::format(R"({{"progress":"{}","done":{},"total":{},"per_s":{:.2f},"eta_s":{:.1f}}})", what_, done_,
+                       total_, rate, eta);
   } else {
     line = fmt::format("{} {}/{} | {:.1f} {}/s | {} {}", what_, done_, total_, rate, unit_, last ? "took" : "ETA",
                        duration(last ? elapsed : eta));

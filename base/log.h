@@ -11,9 +11,9 @@ enum class Level { quiet = 0, normal = 1, verbose = 2 };
 void set_level(Level level);
 Level level();
 
-void info(const std::string& line);     // not with -q
-void detail(const std::string& line);   // with -v only
-void warn(const std::string& line);     // always, prefixed "warning: "
+void info(const std::string& line);    // not with -q
+void detail(const std::string& line);  // with -v only
+void warn(const std::string& line);    // always, prefixed "warning: "
 // Everything that is logged is also appended to this file, if one is set; "" closes it.
 void set_file(const std::string& path);
 

@@ -32,7 +32,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, const std::function<void(s
   }
   std::exception_ptr first;
   std::mutex mutex;
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(pieces))
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(pieces))
   for (std::int64_t i = 0; i < pieces; ++i) {
     try {
       body(n * i / pieces, n * (i + 1) / pieces);

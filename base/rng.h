@@ -57,8 +57,8 @@ class Rng {
 
   double uniform() { return philox_uniform(seed_, stream_, position_++); }  // [0, 1), 24 bits
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
-  double normal();                             // N(0, 1) by Box-Muller, two draws each
-  std::uint64_t below(std::uint64_t n);        // uniform in [0, n), n >= 1, without modulo bias
+  double normal();                       // N(0, 1) by Box-Muller, two draws each
+  std::uint64_t below(std::uint64_t n);  // uniform in [0, n), n >= 1, without modulo bias
   bool bernoulli(double p) { return uniform() < p; }
   // Reserves n consecutive draws for a kernel that indexes them itself; returns the first one's position.
   std::uint64_t reserve(std::uint64_t n) {

@@ -5,8 +5,8 @@
 namespace pen::test {
 bool note_skip(const std::string& why);
 }
-#define PEN_SKIP(why)           \
-  do {                          \
+#define PEN_SKIP(why)            \
+  do {                           \
     ::pen::test::note_skip(why); \
-    return;                     \
+    return;                      \
   } while (false)

@@ -1,0 +1,109 @@
+// What kernels are called with: element types, the device context, and small structs of dimensions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "base/check.h"
+
+namespace pen {
+
+enum class DType : std::uint8_t { f32, f64, f16, bf16, i64, i32, u8 };
+std::size_t size_of(DType dtype);  // bytes of one element
+const char* name_of(DType dtype);  // "f32", ...
+
+template <class T>
+struct dtype_of;
+template <>
+struct dtype_of<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct dtype_of<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct dtype_of<std::int64_t> {
+  static constexpr DType value = DType::i64;
+};
+template <>
+struct dtype_of<std::int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct dtype_of<std::uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+
+struct Device {
+  enum class Kind : std::uint8_t { cpu, cuda } kind = Kind::cpu;
+  int index = 0;
+  bool is_cuda() const { return kind == Kind::cuda; }
+  bool operator==(const Device&) const = default;
+};
+std::string name_of(Device device);  // "cpu", "cuda:0"
+// "cpu", "cuda", "cuda:1", "auto" (cuda:0 if this build and machine have it). Anything else: a usage error; a GPU that
+// is not there: a device error.
+Device parse_device(const std::string& text);
+
+namespace kernels {
+
+// native: the twin of the device (cpu/ or cuda/). reference: the plain loops of ref/, on the CPU only.
+enum class Backend : std::uint8_t { native, reference };
+
+// Where a kernel runs. `stream` is a cudaStream_t on a GPU and null on the CPU.
+struct Context {
+  Device device;
+  Backend backend = Backend::native;
+  void* stream = nullptr;
+};
+
+// Whether an output is overwritten or added to. Activation gradients are written, parameter gradients added.
+enum class Accum : std::uint8_t { write, add };
+
+// Convolution y (N,P,Q,K) = x (N,H,W,C) * w (K,C/groups,R,S); dilation counts from 1 (1 = dense).
+struct Conv2d {
+  std::int64_t n, h, w, c;  // input
+  std::int64_t k, r, s;     // output channels, kernel rows and columns
+  std::int64_t p, q;        // output rows and columns
+  int stride = 1, pad = 0, dilation = 1, groups = 1;
+  // Names the contents of w: equal non-zero keys promise equal contents, so that a packed copy of frozen weights may be
+  // kept. 0 means the weights may have changed since the last call.
+  std::uint64_t weight_key = 0;
+};
+
+// Pooling windows of k x k over x (N,H,W,C), y (N,P,Q,C).
+struct Pool2d {
+  std::int64_t n, h, w, c;
+  std::int64_t p, q;
+  int k = 2, stride = 2, pad = 0;
+};
+
+// Rows x channels, as batch norm and bias see an activation (rows = N*H*W).
+struct Rows {
+  std::int64_t rows, c;
+};
+
+// c (m,n) = op(a) op(b); op(a) is m x k, op(b) is k x n; all row-major and dense.
+struct Matmul {
+  std::int64_t m, n, k;
+  bool trans_a = false, trans_b = false;
+};
+
+// Resizing x (N,H,W,C) to y (N,P,Q,C). align_corners is meaningful for bilinear only.
+struct Resize2d {
+  std::int64_t n, h, w, c;
+  std::int64_t p, q;
+  bool align_corners = false;
+};
+
+// Which pixels a mask m in [0,1] keeps: m itself (masked in) or 1 - m (masked out).
+enum class Side : std::uint8_t { in, out };
+
+// How gradients pass a ReLU (attribution methods change it). standard: where x > 0. guided (Springenberg et al. 2014):
+// positive gradients where x >= 0. deconvnet (Zeiler, Fergus 2013): positive gradients, wherever x is.
+enum class ReluRule : std::uint8_t { standard, guided, deconvnet };
+
+}  // namespace kernels
+}  // namespace pen

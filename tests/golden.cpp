@@ -1,0 +1,88 @@
+#include "tests/golden.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace pen::test {
+namespace {
+
+template <class T>
+std::vector<T> copy_as(const StoredTensor& t) {
+  std::vector<T> out(t.bytes.size() / sizeof(T));
+  std::memcpy(out.data(), t.bytes.data(), t.bytes.size());
+  return out;
+}
+
+}  // namespace
+
+std::string golden_path(const std::string& file) {
+  const char* other = std::getenv("PENUMBRA_GOLDEN");
+  return (other ? std::string(other) : std::string(PENUMBRA_TESTS_DIR) + "/golden") + "/" + file;
+}
+
+Golden::Golden(const std::string& file) : file_(SafetensorsFile::open(golden_path(file))) {}
+
+std::vector<float> Golden::f32(const std::string& name) const {
+  const StoredTensor& t = file_.at(name);
+  PEN_CHECK(t.dtype == "F32", name, " is ", t.dtype, ", not F32");
+  return copy_as<float>(t);
+}
+
+std::vector<double> Golden::f64(const std::string& name) const {
+  const StoredTensor& t = file_.at(name);
+  if (t.dtype == "F64") return copy_as<double>(t);
+  const std::vector<float> v = f32(name);
+  return {v.begin(), v.end()};
+}
+
+std::vector<std::int64_t> Golden::i64(const std::string& name) const {
+  const StoredTensor& t = file_.at(name);
+  if (t.dtype == "I64") return copy_as<std::int64_t>(t);
+  PEN_CHECK(t.dtype == "I32", name, " is ", t.dtype, ", not I64 or I32");
+  const std::vector<std::int32_t> v = copy_as<std::int32_t>(t);
+  return {v.begin(), v.end()};
+}
+
+std::vector<std::uint8_t> Golden::u8(const std::string& name) const {
+  const StoredTensor& t = file_.at(name);
+  PEN_CHECK(t.dtype == "U8" || t.dtype == "BOOL", name, " is ", t.dtype, ", not U8");
+  return copy_as<std::uint8_t>(t);
+}
+
+std::vector<std::uint16_t> Golden::u16(const std::string& name) const {
+  const StoredTensor& t = file_.at(name);
+  PEN_CHECK(t.dtype == "U16", name, " is ", t.dtype, ", not U16");
+  return copy_as<std::uint16_t>(t);
+}
+
+std::string Golden::meta(const std::string& key) const {
+  const auto it = file_.metadata().find(key);
+  PEN_CHECK(it != file_.metadata().end(), file_.name(), " has no metadata '", key, "'");
+  return it->second;
+}
+
+std::uint64_t Golden::seed() const {
+  const auto it = file_.metadata().find("seed");
+  return it == file_.metadata().end() ? 0 : std::stoull(it->second);
+}
+
+std::vector<float> fill(const std::string& name, const std::vector<std::int64_t>& shape, std::uint64_t seed) {
+  std::uint64_t state = 0xcbf29ce484222325ull;
+  for (const char ch : name) state = (state ^ static_cast<unsigned char>(ch)) * 0x100000001b3ull;
+  state ^= seed;
+  std::int64_t n = 1;
+  for (const std::int64_t d : shape) n *= d;
+  std::vector<float> out(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::uint64_t z = state + (i + 1) * 0x9E3779B97F4A7C15ull;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    z ^= z >> 31;
+    out[i] = static_cast<float>(static_cast<double>(z >> 40) * 0x1p-24 * 2 - 1);
+  }
+  return out;
+}
+
+}  // namespace pen::test
