@@ -1,0 +1,108 @@
+// Walks index spaces with all threads. Reductions are cut into pieces of a fixed size and summed in a fixed order, so
+// that the bits do not depend on the number of threads.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "base/parallel.h"
+#include "kernels/types.h"
+
+namespace pen::kernels::cpu {
+
+struct Exec {
+  explicit Exec(const Context&) {}
+  static constexpr std::int64_t grain = 16384;  // elements that are worth waking a thread for
+
+  template <class F>
+  void map(std::int64_t n, F f) const {
+    parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
+      const F g = f;
+#pragma GCC ivdep
+      for (std::int64_t i = begin; i < end; ++i) g(i);
+    });
+  }
+
+  template <class F>
+  void grid(std::int64_t rows, std::int64_t cols, F f) const {
+    parallel_for(rows, grain / std::max<std::int64_t>(cols, 1) + 1, [&](std::int64_t begin, std::int64_t end) {
+      const F g = f;
+      for (std::int64_t r = begin; r < end; ++r) {
+#pragma GCC ivdep
+        for (std::int64_t c = 0; c < cols; ++c) g(r, c);
+      }
+    });
+  }
+
+  template <class F>
+  void rows(std::int64_t n, F f) const {
+    parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) f(r);
+    });
+  }
+
+  template <class F, class G>
+  void reduce(std::int64_t rows, std::int64_t cols, F f, G g) const {
+    constexpr std::int64_t piece = 32768;
+    const std::int64_t pieces = std::max<std::int64_t>((cols + piece - 1) / piece, 1);
+    std::vector<double> partial(static_cast<std::size_t>(rows * pieces));
+    parallel_for(rows * pieces, std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(cols, piece), 1), 1),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   const F h = f;
+                   for (std::int64_t t = begin; t < end; ++t)
+                     partial[static_cast<std::size_t>(t)] =
+                         sum_row(h, t / pieces, t % pieces * piece, std::min(cols, (t % pieces + 1) * piece));
+                 });
+    for (std::int64_t r = 0; r < rows; ++r) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < pieces; ++i) sum += partial[static_cast<std::size_t>(r * pieces + i)];
+      g(r, sum);
+    }
+  }
+
+  template <class F, class G>
+  void reduce_middle(std::int64_t outer, std::int64_t rows, std::int64_t cols, F f, G g) const {
+    if (cols == 1) {
+      reduce(outer, rows, [=](std::int64_t o, std::int64_t r) { return f(o, r, 0); },
+             [=](std::int64_t o, double sum) { g(o, 0, sum); });
+      return;
+    }
+    constexpr std::int64_t piece = 512;
+    const std::int64_t pieces = std::max<std::int64_t>((rows + piece - 1) / piece, 1);
+    std::vector<double> partial(static_cast<std::size_t>(outer * pieces * cols));
+    parallel_for(outer * pieces, std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(rows, piece) * cols, 1), 1),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   const F h = f;
+                   for (std::int64_t t = begin; t < end; ++t) {
+                     const std::int64_t o = t / pieces, last = std::min(rows, (t % pieces + 1) * piece);
+                     double* sums = partial.data() + t * cols;
+                     for (std::int64_t r = t % pieces * piece; r < last; ++r) {
+#pragma GCC ivdep
+                       for (std::int64_t c = 0; c < cols; ++c) sums[c] += h(o, r, c);
+                     }
+                   }
+                 });
+    parallel_for(outer * cols, grain / pieces + 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t o = i / cols, c = i % cols;
+        double sum = 0;
+        for (std::int64_t p = 0; p < pieces; ++p) sum += partial[static_cast<std::size_t>((o * pieces + p) * cols + c)];
+        g(o, c, sum);
+      }
+    });
+  }
+
+ private:
+  // Eight running sums, so that the additions need not wait for each other.
+  template <class F>
+  static double sum_row(const F& f, std::int64_t row, std::int64_t begin, std::int64_t end) {
+    double lane[8] = {};
+    std::int64_t c = begin;
+    for (; c + 8 <= end; c += 8)
+      for (std::int64_t j = 0; j < 8; ++j) lane[j] += f(row, c + j);
+    for (; c < end; ++c) lane[0] += f(row, c);
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+  }
+};
+
+}  // namespace pen::kernels::cpu

@@ -1,0 +1,65 @@
+// Every kernel, for float and double. kernels.def is the table of contents: shapes and formulas are there.
+//
+// `kernels::` dispatches by the context: ref:: for Backend::reference, else the device's twin.
+#pragma once
+
+#include "kernels/types.h"
+
+namespace pen::kernels {
+
+#define PEN_KERNEL(kind, name, parameters, arguments) void name parameters;
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+
+namespace ref {
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+}  // namespace ref
+
+namespace cpu {
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+}  // namespace cpu
+
+namespace cuda {
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+}  // namespace cuda
+#undef PEN_KERNEL
+
+// One line of the list, for tables and for the tests that guard its completeness.
+struct KernelInfo {
+  const char* name;
+  const char* kind;  // "library" or "shared"
+};
+const KernelInfo* kernel_list(std::size_t& count);
+
+// Memory and streams of a device; without CUDA the CUDA ones throw "built without CUDA".
+namespace device {
+int cuda_count();                                    // GPUs that this build can use; 0 without CUDA or driver
+std::string cuda_description(int index);             // name, memory, compute capability
+void* allocate(Device device, std::size_t bytes);    // 64-byte aligned (CPU), 256 (CUDA); an Error when it is refused
+void release(Device device, void* memory) noexcept;
+void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
+void zero(Device device, void* memory, std::size_t bytes, void* stream);
+void synchronize(Device device);
+void* stream(Device device);                         // the device's one compute stream
+}  // namespace device
+
+}  // namespace pen::kernels

@@ -1,0 +1,19 @@
+// The single-source kernels as plain loops.
+#include "kernels/kernels.h"
+#include "kernels/ref/exec.h"
+#include "kernels/shared/all.inl"
+
+namespace pen::kernels::ref {
+
+#define PEN_KERNEL(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
+#define PEN_KERNEL_library(name, parameters, arguments)
+#define PEN_KERNEL_shared(name, parameters, arguments) \
+  void name parameters { shared::name<Exec> arguments; }
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+
+}  // namespace pen::kernels::ref

@@ -1,0 +1,88 @@
+// Formulas that several kernels share, for host and device, float and double.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "base/rng.h"
+#include "kernels/types.h"
+
+namespace pen::kernels::shared {
+
+using index_t = std::int64_t;
+
+template <class T>
+PEN_HD inline T clamp_min(T x, T low) {
+  return x > low ? x : low;
+}
+
+template <class T>
+PEN_HD inline T sigmoid(T x) {
+  // exp of a negative number only: no overflow at either end
+  if (x >= 0) return T(1) / (T(1) + std::exp(-x));
+  const T e = std::exp(x);
+  return e / (T(1) + e);
+}
+
+// fill where kept = 0, image where kept = 1
+template <class T>
+PEN_HD inline T mix(T image, T filling, T kept) {
+  return filling + kept * (image - filling);
+}
+
+template <class T>
+PEN_HD inline void store(T* y, index_t i, double value, Accum accum) {
+  y[i] = accum == Accum::add ? static_cast<T>(static_cast<double>(y[i]) + value) : static_cast<T>(value);
+}
+
+// The two input rows (or columns) that bilinear resizing reads for output index o, and their weights, as PyTorch
+// computes them: half-pixel centres clamped at 0, or corner-aligned.
+template <class T>
+struct BilinearTap {
+  index_t i0, i1;
+  T w0, w1;
+};
+
+template <class T>
+PEN_HD inline BilinearTap<T> bilinear_tap(index_t o, index_t in, index_t out, bool align_corners) {
+  T at;
+  if (align_corners) {
+    at = out > 1 ? T(o) * (T(in - 1) / T(out - 1)) : T(0);
+  } else {
+    at = clamp_min((T(in) / T(out)) * (T(o) + T(0.5)) - T(0.5), T(0));
+  }
+  BilinearTap<T> tap;
+  tap.i0 = static_cast<index_t>(at);
+  if (tap.i0 > in - 1) tap.i0 = in - 1;
+  tap.i1 = tap.i0 + (tap.i0 < in - 1 ? 1 : 0);
+  tap.w1 = at - T(tap.i0);
+  tap.w0 = T(1) - tap.w1;
+  return tap;
+}
+
+// Output indices [begin, end) that may read input index i: a cover, each one is checked against its tap.
+PEN_HD inline void bilinear_readers(index_t i, index_t in, index_t out, bool align_corners, index_t& begin, index_t& end) {
+  const double ratio = align_corners ? (in > 1 ? double(out - 1) / double(in - 1) : double(out)) : double(out) / double(in);
+  const double offset = align_corners ? 0.0 : 0.5;
+  begin = static_cast<index_t>((double(i) - 1 + offset) * ratio - offset) - 1;
+  end = static_cast<index_t>((double(i) + 1 + offset) * ratio - offset) + 3;
+  if (i == 0 || begin < 0) begin = 0;
+  if (i == in - 1 || end > out) end = out;
+}
+
+// The input index that nearest resizing reads; in float for all types, as PyTorch does.
+PEN_HD inline index_t nearest_source(index_t o, index_t in, index_t out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  const index_t i = static_cast<index_t>(floorf(static_cast<float>(o) * scale));
+  return i < in - 1 ? i : in - 1;
+}
+
+PEN_HD inline void nearest_readers(index_t i, index_t in, index_t out, index_t& begin, index_t& end) {
+  const double ratio = double(out) / double(in);
+  begin = static_cast<index_t>(double(i) * ratio) - 2;
+  end = static_cast<index_t>(double(i + 1) * ratio) + 3;
+  if (begin < 0) begin = 0;
+  if (end > out) end = out;
+}
+
+}  // namespace pen::kernels::shared

@@ -1,0 +1,42 @@
+// Optimiser updates, with PyTorch's order of operations.
+#pragma once
+
+#include "kernels/shared/math.inl"
+
+namespace pen::kernels::shared {
+
+template <class Exec, class real>
+void sum_squares(const Context& ctx, index_t n, const real* x, double* y, Accum accum) {
+  Exec(ctx).reduce(
+      1, n, [=] PEN_HD(index_t, index_t i) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); },
+      [=] PEN_HD(index_t, double sum) { store(y, 0, sum, accum); });
+}
+
+template <class Exec, class real>
+void sgd_step(const Context& ctx, index_t n, double lr, double momentum, double decay, bool first, const real* g, real* w,
+              real* velocity) {
+  const real l = static_cast<real>(lr), m = static_cast<real>(first ? 0.0 : momentum), d = static_cast<real>(decay);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    const real v = m * velocity[i] + (g[i] + d * w[i]);
+    velocity[i] = v;
+    w[i] -= l * v;
+  });
+}
+
+template <class Exec, class real>
+void adam_step(const Context& ctx, index_t n, std::int64_t step, double lr, double beta1, double beta2, double eps,
+               double decay, double scale, const real* g, real* w, real* m, real* v) {
+  const real b1 = static_cast<real>(beta1), b2 = static_cast<real>(beta2), d = static_cast<real>(decay);
+  const real c1 = static_cast<real>(1 - beta1), c2 = static_cast<real>(1 - beta2), s = static_cast<real>(scale);
+  const real rate = static_cast<real>(lr / (1 - std::pow(beta1, static_cast<double>(step))));
+  const real root = static_cast<real>(std::sqrt(1 - std::pow(beta2, static_cast<double>(step))));
+  const real e = static_cast<real>(eps);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    const real grad = s * g[i] + d * w[i];
+    m[i] = b1 * m[i] + c1 * grad;
+    v[i] = b2 * v[i] + c2 * grad * grad;
+    w[i] -= rate * m[i] / (std::sqrt(v[i]) / root + e);
+  });
+}
+
+}  // namespace pen::kernels::shared

@@ -1,0 +1,229 @@
+// Elementwise kernels and simple movements of rows and columns. `Exec` says how an index space is walked:
+//   map(n, f)                     f(i)
+//   grid(rows, cols, f)           f(row, col), columns fastest
+//   rows(n, f)                    f(row), one worker for a whole row
+//   reduce(rows, cols, f, g)      g(row, sum over col of f(row, col)), in double, in a fixed order
+//   reduce_middle(outer, rows, cols, f, g)   g(o, col, sum over row of f(o, row, col)), likewise
+#pragma once
+
+#include "kernels/shared/math.inl"
+
+namespace pen::kernels::shared {
+
+template <class Exec, class real>
+void fill(const Context& ctx, index_t n, double value, real* y) {
+  const real v = static_cast<real>(value);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = v; });
+}
+
+template <class Exec, class real>
+void copy(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i]; });
+}
+
+template <class Exec, class real>
+void affine(const Context& ctx, index_t n, double a, double b, const real* x, real* y) {
+  const real ra = static_cast<real>(a), rb = static_cast<real>(b);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = ra * x[i] + rb; });
+}
+
+template <class Exec, class real>
+void add_scaled(const Context& ctx, index_t n, double a, const real* x1, double b, const real* x2, real* y) {
+  const real ra = static_cast<real>(a), rb = static_cast<real>(b);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = ra * x1[i] + rb * x2[i]; });
+}
+
+template <class Exec, class real>
+void mul(const Context& ctx, index_t n, const real* x1, const real* x2, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x1[i] * x2[i]; });
+}
+
+template <class Exec, class real>
+void scale_by(const Context& ctx, index_t n, const real* x, const real* s, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] * s[0]; });
+}
+
+template <class Exec, class real>
+void add_relu(const Context& ctx, index_t n, const real* x1, const real* x2, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = clamp_min(x1[i] + x2[i], real(0)); });
+}
+
+template <class Exec, class real>
+void relu_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  // x < 0 ? 0 : x rather than max, so that a NaN stays visible
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] < real(0) ? real(0) : x[i]; });
+}
+
+template <class Exec, class real>
+void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const real* y, const real* dy, real* dx) {
+  switch (rule) {
+    case ReluRule::standard:
+      Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = y[i] > real(0) ? dy[i] : real(0); });
+      break;
+    case ReluRule::guided:
+      Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = x[i] >= real(0) ? clamp_min(dy[i], real(0)) : real(0); });
+      break;
+    case ReluRule::deconvnet:
+      Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = clamp_min(dy[i], real(0)); });
+      break;
+  }
+}
+
+template <class Exec, class real>
+void leaky_relu_fwd(const Context& ctx, index_t n, double slope, const real* x, real* y) {
+  const real s = static_cast<real>(slope);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] > real(0) ? x[i] : s * x[i]; });
+}
+
+template <class Exec, class real>
+void leaky_relu_bwd(const Context& ctx, index_t n, double slope, const real* x, const real* dy, real* dx) {
+  const real s = static_cast<real>(slope);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = x[i] > real(0) ? dy[i] : s * dy[i]; });
+}
+
+template <class Exec, class real>
+void elu_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] > real(0) ? x[i] : std::expm1(x[i]); });
+}
+
+template <class Exec, class real>
+void elu_bwd(const Context& ctx, index_t n, const real* y, const real* dy, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = y[i] > real(0) ? dy[i] : dy[i] * (y[i] + real(1)); });
+}
+
+template <class Exec, class real>
+void sigmoid_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = sigmoid(x[i]); });
+}
+
+template <class Exec, class real>
+void sigmoid_bwd(const Context& ctx, index_t n, const real* y, const real* dy, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = dy[i] * y[i] * (real(1) - y[i]); });
+}
+
+template <class Exec, class real>
+void tanh_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = std::tanh(x[i]); });
+}
+
+template <class Exec, class real>
+void tanh_bwd(const Context& ctx, index_t n, const real* y, const real* dy, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = dy[i] * (real(1) - y[i] * y[i]); });
+}
+
+template <class Exec, class real>
+void abs_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] < real(0) ? -x[i] : x[i]; });
+}
+
+template <class Exec, class real>
+void abs_bwd(const Context& ctx, index_t n, const real* x, const real* dy, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = x[i] > real(0) ? dy[i] : (x[i] < real(0) ? -dy[i] : real(0)); });
+}
+
+template <class Exec, class real>
+void square_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] * x[i]; });
+}
+
+template <class Exec, class real>
+void square_bwd(const Context& ctx, index_t n, const real* x, const real* dy, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = real(2) * x[i] * dy[i]; });
+}
+
+template <class Exec, class real>
+void reciprocal_fwd(const Context& ctx, index_t n, const real* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = real(1) / x[i]; });
+}
+
+template <class Exec, class real>
+void reciprocal_bwd(const Context& ctx, index_t n, const real* y, const real* dy, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = -dy[i] * y[i] * y[i]; });
+}
+
+template <class Exec, class real>
+void step_at(const Context& ctx, index_t n, double threshold, const real* x, real* y) {
+  const real t = static_cast<real>(threshold);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] > t ? real(1) : real(0); });
+}
+
+template <class Exec, class real>
+void logistic_noise(const Context& ctx, index_t n, std::uint64_t seed, std::uint64_t stream, std::uint64_t first, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    const real u = static_cast<real>(philox_uniform(seed, stream, first + static_cast<std::uint64_t>(i)));
+    y[i] = std::log(u + real(1e-8)) - std::log(real(1) - u + real(1e-8));
+  });
+}
+
+template <class Exec, class real>
+void sum_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x, real* y,
+                Accum accum) {
+  Exec(ctx).reduce_middle(
+      outer, rows, cols,
+      [=] PEN_HD(index_t o, index_t r, index_t c) { return static_cast<double>(x[(o * rows + r) * cols + c]); },
+      [=] PEN_HD(index_t o, index_t c, double sum) { store(y, o * cols + c, scale * sum, accum); });
+}
+
+template <class Exec, class real>
+void spread_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x, real* y) {
+  const real s = static_cast<real>(scale);
+  Exec(ctx).grid(outer * rows, cols, [=] PEN_HD(index_t r, index_t c) { y[r * cols + c] = s * x[r / rows * cols + c]; });
+}
+
+template <class Exec, class real>
+void sum_columns(const Context& ctx, index_t rows, index_t cols, double scale, const real* x1, const real* x2, real* y) {
+  Exec(ctx).reduce(
+      rows, cols,
+      [=] PEN_HD(index_t r, index_t c) {
+        const index_t i = r * cols + c;
+        return x2 ? static_cast<double>(x1[i]) * static_cast<double>(x2[i]) : static_cast<double>(x1[i]);
+      },
+      [=] PEN_HD(index_t r, double sum) { y[r] = static_cast<real>(scale * sum); });
+}
+
+template <class Exec, class real>
+void copy_columns(const Context& ctx, index_t rows, index_t cols, const real* x, index_t x_ld, index_t x_at, real* y,
+                  index_t y_ld, index_t y_at, Accum accum) {
+  if (accum == Accum::add) {
+    Exec(ctx).grid(rows, cols, [=] PEN_HD(index_t r, index_t c) { y[r * y_ld + y_at + c] += x[r * x_ld + x_at + c]; });
+  } else {
+    Exec(ctx).grid(rows, cols, [=] PEN_HD(index_t r, index_t c) { y[r * y_ld + y_at + c] = x[r * x_ld + x_at + c]; });
+  }
+}
+
+template <class Exec, class real>
+void add_bias(const Context& ctx, const Rows& d, const real* x, const real* b, real* y) {
+  const index_t n = d.c;
+  Exec(ctx).grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) { y[r * n + c] = x[r * n + c] + b[c]; });
+}
+
+template <class Exec, class real>
+void nchw_to_nhwc(const Context& ctx, index_t n, index_t c, index_t h, index_t w, const real* x, real* y) {
+  const index_t area = h * w;
+  Exec(ctx).grid(n * area, c, [=] PEN_HD(index_t r, index_t k) { y[r * c + k] = x[(r / area * c + k) * area + r % area]; });
+}
+
+template <class Exec, class real>
+void nhwc_to_nchw(const Context& ctx, index_t n, index_t c, index_t h, index_t w, const real* x, real* y) {
+  const index_t area = h * w;
+  Exec(ctx).grid(n * c, area, [=] PEN_HD(index_t r, index_t k) { y[r * area + k] = x[(r / c * area + k) * c + r % c]; });
+}
+
+template <class Exec, class real>
+void embedding_fwd(const Context& ctx, index_t n, index_t width, const real* table, const std::int64_t* ids, real* y) {
+  Exec(ctx).grid(n, width, [=] PEN_HD(index_t r, index_t c) { y[r * width + c] = table[ids[r] * width + c]; });
+}
+
+template <class Exec, class real>
+void embedding_bwd(const Context& ctx, index_t n, index_t classes, index_t width, const real* dy, const std::int64_t* ids,
+                   real* dtable, Accum accum) {
+  // Gather: each table entry looks for the images of its class, so that no two workers write the same place.
+  Exec(ctx).grid(classes, width, [=] PEN_HD(index_t k, index_t c) {
+    double sum = 0;
+    for (index_t i = 0; i < n; ++i)
+      if (ids[i] == k) sum += static_cast<double>(dy[i * width + c]);
+    store(dtable, k * width + c, sum, accum);
+  });
+}
+
+}  // namespace pen::kernels::shared
