@@ -1,0 +1,42 @@
+// A build without CUDA: every function exists, and each says so by name. Generated from the list of kernels.
+#include "kernels/cuda/device.h"
+#include "kernels/kernels.h"
+
+namespace pen::kernels::cuda {
+namespace {
+
+[[noreturn]] void not_built(const char* function) {
+  fail(ErrorKind::device, std::string(function) + ": built without CUDA",
+       "use --device cpu, or rebuild with cmake -DPENUMBRA_CUDA=ON where nvcc is installed");
+}
+
+// Arguments that are not needed here, without a warning for each.
+template <class... Arguments>
+void ignore(const Arguments&...) {}
+
+}  // namespace
+
+bool built() { return false; }
+int device_count() { return 0; }
+std::string device_description(int) { not_built("device_description"); }
+void* device_allocate(int, std::size_t) { not_built("device_allocate"); }
+void device_release(int, void*) noexcept {}  // nothing can have been allocated
+void device_copy(Device, void*, Device, const void*, std::size_t, void*) { not_built("device_copy"); }
+void device_zero(int, void*, std::size_t, void*) { not_built("device_zero"); }
+void device_synchronize(int) { not_built("device_synchronize"); }
+void* device_stream(int) { not_built("device_stream"); }
+
+#define PEN_KERNEL(kind, name, parameters, arguments) \
+  void name parameters {                              \
+    ignore arguments;                                 \
+    not_built(#name);                                 \
+  }
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+#undef PEN_KERNEL
+
+}  // namespace pen::kernels::cuda

@@ -1,0 +1,27 @@
+// CUDA's side of kernels::device: memory, streams and the description of a GPU. A build without CUDA has every function
+// too (none.cpp): the count is 0 and all others throw "built without CUDA". All errors are of kind `device`.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "kernels/types.h"
+
+namespace pen::kernels::cuda {
+
+bool built();        // whether this build has the CUDA backend
+int device_count();  // GPUs that the driver shows; 0 without CUDA, without a driver or without a GPU
+// "NVIDIA H200, 139.8 GiB, compute capability 9.0, 132 multiprocessors"
+std::string device_description(int index);
+
+// 256-byte aligned; null for 0 bytes. An Error with sizes when the GPU refuses.
+void* device_allocate(int index, std::size_t bytes);
+void device_release(int index, void* memory) noexcept;
+// Between any two devices, in the order of `stream` (null: the compute stream of the GPU that takes part). A copy from
+// or to ordinary host memory has ended when the call returns; one from a GPU to a GPU has been queued.
+void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
+void device_zero(int index, void* memory, std::size_t bytes, void* stream);
+void device_synchronize(int index);  // waits for everything queued on the GPU; reports errors of past launches
+void* device_stream(int index);      // the GPU's one compute stream (a cudaStream_t), made at the first call
+
+}  // namespace pen::kernels::cuda
