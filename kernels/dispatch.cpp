@@ -3,11 +3,11 @@
 
 namespace pen::kernels {
 
-#define PEN_KERNEL(kind, name, parameters, arguments)                 \
-  void name parameters {                                              \
+#define PEN_KERNEL(kind, name, parameters, arguments)                  \
+  void name parameters {                                               \
     if (ctx.backend == Backend::reference) return ref::name arguments; \
-    if (ctx.device.is_cuda()) return cuda::name arguments;            \
-    return cpu::name arguments;                                       \
+    if (ctx.device.is_cuda()) return cuda::name arguments;             \
+    return cpu::name arguments;                                        \
   }
 #define real float
 #include "kernels/kernels.def"

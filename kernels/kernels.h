@@ -52,14 +52,14 @@ const KernelInfo* kernel_list(std::size_t& count);
 
 // Memory and streams of a device; without CUDA the CUDA ones throw "built without CUDA".
 namespace device {
-int cuda_count();                                    // GPUs that this build can use; 0 without CUDA or driver
-std::string cuda_description(int index);             // name, memory, compute capability
-void* allocate(Device device, std::size_t bytes);    // 64-byte aligned (CPU), 256 (CUDA); an Error when it is refused
+int cuda_count();                                  // GPUs that this build can use; 0 without CUDA or driver
+std::string cuda_description(int index);           // name, memory, compute capability
+void* allocate(Device device, std::size_t bytes);  // 64-byte aligned (CPU), 256 (CUDA); an Error when it is refused
 void release(Device device, void* memory) noexcept;
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void zero(Device device, void* memory, std::size_t bytes, void* stream);
 void synchronize(Device device);
-void* stream(Device device);                         // the device's one compute stream
+void* stream(Device device);  // the device's one compute stream
 }  // namespace device
 
 }  // namespace pen::kernels

@@ -63,14 +63,16 @@ struct Exec {
   template <class F, class G>
   void reduce_middle(std::int64_t outer, std::int64_t rows, std::int64_t cols, F f, G g) const {
     if (cols == 1) {
-      reduce(outer, rows, [=](std::int64_t o, std::int64_t r) { return f(o, r, 0); },
-             [=](std::int64_t o, double sum) { g(o, 0, sum); });
+      reduce(
+          outer, rows, [=](std::int64_t o, std::int64_t r) { return f(o, r, 0); },
+          [=](std::int64_t o, double sum) { g(o, 0, sum); });
       return;
     }
     constexpr std::int64_t piece = 512;
     const std::int64_t pieces = std::max<std::int64_t>((rows + piece - 1) / piece, 1);
     std::vector<double> partial(static_cast<std::size_t>(outer * pieces * cols));
-    parallel_for(outer * pieces, std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(rows, piece) * cols, 1), 1),
+    parallel_for(outer * pieces,
+                 std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(rows, piece) * cols, 1), 1),
                  [&](std::int64_t begin, std::int64_t end) {
                    const F h = f;
                    for (std::int64_t t = begin; t < end; ++t) {

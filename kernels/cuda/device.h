@@ -17,8 +17,8 @@ std::string device_description(int index);
 // 256-byte aligned; null for 0 bytes. An Error with sizes when the GPU refuses.
 void* device_allocate(int index, std::size_t bytes);
 void device_release(int index, void* memory) noexcept;
-// Between any two devices, in the order of `stream` (null: the compute stream of the GPU that takes part). A copy from
-// or to ordinary host memory has ended when the call returns; one from a GPU to a GPU has been queued.
+// Between any two devices (one is a GPU), in the order of `stream` (null: the compute stream of the GPU that receives,
+XX
 void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void device_zero(int index, void* memory, std::size_t bytes, void* stream);
 void device_synchronize(int index);  // waits for everything queued on the GPU; reports errors of past launches

@@ -1,5 +1,5 @@
-// Rows of logits: softmax, cross entropy, entropy, divergence from a prior. Always with the row's maximum subtracted, so
-// that no exponential overflows; sums in double.
+// Rows of logits: softmax, cross entropy, entropy, divergence from a prior. Always with the row's maximum subtracted,
+// so that no exponential overflows; sums in double.
 #pragma once
 
 #include "kernels/shared/math.inl"
@@ -98,9 +98,8 @@ PEN_HD inline double row_entropy(const RowNorm<real>& norm, const real* x, index
 
 template <class Exec, class real>
 void entropy_fwd(const Context& ctx, index_t rows, index_t n, const real* x, real* h) {
-  Exec(ctx).rows(rows, [=] PEN_HD(index_t r) {
-    h[r] = static_cast<real>(row_entropy(row_norm(x + r * n, n), x + r * n, n));
-  });
+  Exec(ctx).rows(
+      rows, [=] PEN_HD(index_t r) { h[r] = static_cast<real>(row_entropy(row_norm(x + r * n, n), x + r * n, n)); });
 }
 
 template <class Exec, class real>
@@ -117,7 +116,8 @@ void entropy_bwd(const Context& ctx, index_t rows, index_t n, const real* x, con
 
 // The terms whose mean under q (backward) or sum (forward) is the divergence.
 template <class real>
-PEN_HD inline double prior_divergence(const RowNorm<real>& norm, const real* x, const real* prior, index_t n, bool backward) {
+PEN_HD inline double prior_divergence(const RowNorm<real>& norm, const real* x, const real* prior, index_t n,
+                                      bool backward) {
   double sum = 0;
   for (index_t k = 0; k < n; ++k) {
     const double log_p = log_q(norm, x[k]), p = static_cast<double>(prior[k]);

@@ -51,8 +51,8 @@ void total_variation_fwd(const Context& ctx, index_t n, index_t h, index_t w, do
 }
 
 template <class Exec, class real>
-void total_variation_bwd(const Context& ctx, index_t n, index_t h, index_t w, double border, const real* m, const real* dy,
-                         real* dm) {
+void total_variation_bwd(const Context& ctx, index_t n, index_t h, index_t w, double border, const real* m,
+                         const real* dy, real* dm) {
   const real b = static_cast<real>(border);
   Exec(ctx).grid(n * h, w, [=] PEN_HD(index_t r, index_t col) {
     const index_t row = r % h, i = r * w + col;
@@ -88,8 +88,10 @@ void mask_statistics(const Context& ctx, index_t n, index_t h, index_t w, const 
         const real* image = m + r * area;
         const double v = image[i];
         double sum = 0;
-        if (i / w + 1 < h) sum += vertical * (static_cast<double>(image[i + w]) - v) * (static_cast<double>(image[i + w]) - v);
-        if (i % w + 1 < w) sum += horizontal * (static_cast<double>(image[i + 1]) - v) * (static_cast<double>(image[i + 1]) - v);
+        if (i / w + 1 < h)
+          sum += vertical * (static_cast<double>(image[i + w]) - v) * (static_cast<double>(image[i + w]) - v);
+        if (i % w + 1 < w)
+          sum += horizontal * (static_cast<double>(image[i + 1]) - v) * (static_cast<double>(image[i + 1]) - v);
         return sum;
       },
       [=] PEN_HD(index_t r, double sum) { y[3 * r + 2] = static_cast<real>(sum); });

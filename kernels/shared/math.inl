@@ -61,8 +61,10 @@ PEN_HD inline BilinearTap<T> bilinear_tap(index_t o, index_t in, index_t out, bo
 }
 
 // Output indices [begin, end) that may read input index i: a cover, each one is checked against its tap.
-PEN_HD inline void bilinear_readers(index_t i, index_t in, index_t out, bool align_corners, index_t& begin, index_t& end) {
-  const double ratio = align_corners ? (in > 1 ? double(out - 1) / double(in - 1) : double(out)) : double(out) / double(in);
+PEN_HD inline void bilinear_readers(index_t i, index_t in, index_t out, bool align_corners, index_t& begin,
+                                    index_t& end) {
+  const double ratio =
+      align_corners ? (in > 1 ? double(out - 1) / double(in - 1) : double(out)) : double(out) / double(in);
   const double offset = align_corners ? 0.0 : 0.5;
   begin = static_cast<index_t>((double(i) - 1 + offset) * ratio - offset) - 1;
   end = static_cast<index_t>((double(i) + 1 + offset) * ratio - offset) + 3;

@@ -42,8 +42,8 @@ void norm_eval_fwd(const Context& ctx, const Rows& d, const real* x, const real*
 }
 
 template <class Exec, class real>
-void norm_eval_bwd(const Context& ctx, const Rows& d, const real* dy, const real* y, const real* scale, bool relu, real* dx,
-                   real* dresidual) {
+void norm_eval_bwd(const Context& ctx, const Rows& d, const real* dy, const real* y, const real* scale, bool relu,
+                   real* dx, real* dresidual) {
   const index_t n = d.c;
   const Exec exec(ctx);
   // The residual's gradient first: dx may overwrite dy.
@@ -88,7 +88,8 @@ void norm_running(const Context& ctx, const Rows& d, double momentum, const real
                   real* running_mean, real* running_var) {
   const real m = static_cast<real>(momentum);
   // n/(n-1): the running variance follows the sample variance. One row has none: 0/0 is kept out.
-  const real unbias = d.rows > 1 ? static_cast<real>(static_cast<double>(d.rows) / static_cast<double>(d.rows - 1)) : real(1);
+  const real unbias =
+      d.rows > 1 ? static_cast<real>(static_cast<double>(d.rows) / static_cast<double>(d.rows - 1)) : real(1);
   Exec(ctx).map(d.c, [=] PEN_HD(index_t c) {
     running_mean[c] = (real(1) - m) * running_mean[c] + m * mean[c];
     running_var[c] = (real(1) - m) * running_var[c] + m * (var[c] * unbias);

@@ -148,7 +148,8 @@ void step_at(const Context& ctx, index_t n, double threshold, const real* x, rea
 }
 
 template <class Exec, class real>
-void logistic_noise(const Context& ctx, index_t n, std::uint64_t seed, std::uint64_t stream, std::uint64_t first, real* y) {
+void logistic_noise(const Context& ctx, index_t n, std::uint64_t seed, std::uint64_t stream, std::uint64_t first,
+                    real* y) {
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
     const real u = static_cast<real>(philox_uniform(seed, stream, first + static_cast<std::uint64_t>(i)));
     y[i] = std::log(u + real(1e-8)) - std::log(real(1) - u + real(1e-8));
@@ -165,13 +166,16 @@ void sum_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, d
 }
 
 template <class Exec, class real>
-void spread_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x, real* y) {
+void spread_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x,
+                   real* y) {
   const real s = static_cast<real>(scale);
-  Exec(ctx).grid(outer * rows, cols, [=] PEN_HD(index_t r, index_t c) { y[r * cols + c] = s * x[r / rows * cols + c]; });
+  Exec(ctx).grid(outer * rows, cols,
+                 [=] PEN_HD(index_t r, index_t c) { y[r * cols + c] = s * x[r / rows * cols + c]; });
 }
 
 template <class Exec, class real>
-void sum_columns(const Context& ctx, index_t rows, index_t cols, double scale, const real* x1, const real* x2, real* y) {
+void sum_columns(const Context& ctx, index_t rows, index_t cols, double scale, const real* x1, const real* x2,
+                 real* y) {
   Exec(ctx).reduce(
       rows, cols,
       [=] PEN_HD(index_t r, index_t c) {
@@ -200,13 +204,15 @@ void add_bias(const Context& ctx, const Rows& d, const real* x, const real* b, r
 template <class Exec, class real>
 void nchw_to_nhwc(const Context& ctx, index_t n, index_t c, index_t h, index_t w, const real* x, real* y) {
   const index_t area = h * w;
-  Exec(ctx).grid(n * area, c, [=] PEN_HD(index_t r, index_t k) { y[r * c + k] = x[(r / area * c + k) * area + r % area]; });
+  Exec(ctx).grid(n * area, c,
+                 [=] PEN_HD(index_t r, index_t k) { y[r * c + k] = x[(r / area * c + k) * area + r % area]; });
 }
 
 template <class Exec, class real>
 void nhwc_to_nchw(const Context& ctx, index_t n, index_t c, index_t h, index_t w, const real* x, real* y) {
   const index_t area = h * w;
-  Exec(ctx).grid(n * c, area, [=] PEN_HD(index_t r, index_t k) { y[r * area + k] = x[(r / c * area + k) * c + r % c]; });
+  Exec(ctx).grid(n * c, area,
+                 [=] PEN_HD(index_t r, index_t k) { y[r * area + k] = x[(r / c * area + k) * c + r % c]; });
 }
 
 template <class Exec, class real>
@@ -215,8 +221,8 @@ void embedding_fwd(const Context& ctx, index_t n, index_t width, const real* tab
 }
 
 template <class Exec, class real>
-void embedding_bwd(const Context& ctx, index_t n, index_t classes, index_t width, const real* dy, const std::int64_t* ids,
-                   real* dtable, Accum accum) {
+void embedding_bwd(const Context& ctx, index_t n, index_t classes, index_t width, const real* dy,
+                   const std::int64_t* ids, real* dtable, Accum accum) {
   // Gather: each table entry looks for the images of its class, so that no two workers write the same place.
   Exec(ctx).grid(classes, width, [=] PEN_HD(index_t k, index_t c) {
     double sum = 0;

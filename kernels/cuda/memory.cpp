@@ -1,0 +1,104 @@
+// The CUDA side of kernels::device.
+#include <cstdio>
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/gpu.h"
+#include "kernels/cuda/status.h"
+
+namespace pen::kernels::cuda {
+
+bool built() { return true; }
+
+int device_count() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
+    (void)cudaGetLastError();
+    return 0;
+  }
+  PEN_CUDA(status);
+  return count;
+}
+
+std::string device_description(int index) {
+  PEN_CHECK_AS(device, index >= 0 && index < device_count(), "cuda:", index, ": no such GPU");
+  cudaDeviceProp properties{};
+  PEN_CUDA(cudaGetDeviceProperties(&properties, index));
+  char memory[32];
+  std::snprintf(memory, sizeof memory, "%.1f", static_cast<double>(properties.totalGlobalMem) / (1024.0 * 1024 * 1024));
+  return str(properties.name, ", ", memory, " GiB, compute capability ", properties.major, ".", properties.minor, ", ",
+             properties.multiProcessorCount, " multiprocessors");
+}
+
+void* device_allocate(int index, std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  gpu(index);
+  const DeviceScope scope(index);
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    PEN_CUDA(cudaMemGetInfo(&free, &total));
+    fail(ErrorKind::device, str("cuda:", index, ": ", bytes, " bytes were refused; ", free, " of ", total, " are free"),
+         "use a smaller batch or image, or free memory on the GPU");
+  }
+  PEN_CUDA(status);
+  return memory;
+}
+
+void device_release(int index, void* memory) noexcept {
+  if (!memory) return;
+  try {
+    const DeviceScope scope(index);
+    PEN_CUDA_REPORT(cudaFree(memory));
+  } catch (...) {
+    PEN_CUDA_REPORT(cudaErrorInvalidDevice);
+  }
+}
+
+void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream) {
+  if (bytes == 0) return;
+  PEN_CHECK_AS(device, to.is_cuda() || from.is_cuda(), "device_copy: neither side is on a GPU");
+  const int index = to.is_cuda() ? to.index : from.index;
+  const cudaStream_t queue = stream ? static_cast<cudaStream_t>(stream) : gpu(index).compute.get();
+  const DeviceScope scope(index);
+  if (to.is_cuda() && from.is_cuda() && to.index != from.index) {
+    // The copy runs in the receiver's order, behind what the sender has queued so far; and what the sender queues from
+    // here on (it may overwrite the source) waits for the copy.
+    const cudaStream_t sender = gpu(from.index).compute.get();
+    {
+      const DeviceScope there(from.index);
+      Event ready;
+      ready.record(sender);
+      ready.hold(queue);
+    }
+    PEN_CUDA(cudaMemcpyPeerAsync(destination, to.index, source, from.index, bytes, queue));
+    Event copied;
+    copied.record(queue);
+    copied.hold(sender);
+    return;
+  }
+  const cudaMemcpyKind kind = !from.is_cuda() ? cudaMemcpyHostToDevice
+                              : !to.is_cuda() ? cudaMemcpyDeviceToHost
+                                              : cudaMemcpyDeviceToDevice;
+  PEN_CUDA(cudaMemcpyAsync(destination, source, bytes, kind, queue));
+  if (!to.is_cuda()) PEN_CUDA(cudaStreamSynchronize(queue));  // the CPU reads it next
+}
+
+void device_zero(int index, void* memory, std::size_t bytes, void* stream) {
+  if (bytes == 0) return;
+  const cudaStream_t queue = stream ? static_cast<cudaStream_t>(stream) : gpu(index).compute.get();
+  const DeviceScope scope(index);
+  PEN_CUDA(cudaMemsetAsync(memory, 0, bytes, queue));
+}
+
+void device_synchronize(int index) {
+  gpu(index);
+  const DeviceScope scope(index);
+  PEN_CUDA(cudaDeviceSynchronize());
+}
+
+void* device_stream(int index) { return gpu(index).compute.get(); }
+
+}  // namespace pen::kernels::cuda
