@@ -1,0 +1,45 @@
+// Pillow's antialiased bilinear resize, bit for bit: two passes (horizontal, then vertical) of 8-bit fixed point whose
+// support grows with the downscaling factor. Source of the formula: Pillow, src/libImaging/Resample.c (behaviour).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "data/image.h"
+
+namespace pen {
+
+// What one axis of `in` pixels gives for the outputs [first, first + count) of `out`:
+// output i = (sum_t weights[i * stride + t] * in[start[i] + t] + 2^21) >> 22.
+struct ResizeAxis {
+  int in = 0, out = 0, first = 0, count = 0;
+  int stride = 0;                     // weights kept per output, a multiple of 4, zeros behind the last tap
+  int in_begin = 0, in_end = 0;       // the inputs that are used
+  std::vector<int> start, taps;       // per output
+  std::vector<std::int32_t> weights;  // 22 fractional bits
+  // Fills the table; does nothing when it holds this geometry already.
+  void set(int in_size, int out_size, int first_output, int output_count);
+};
+
+// Resizes with tables and buffers that are kept between calls. One per thread.
+class Resizer {
+ public:
+  // The part of a (height, width) image that the outputs in `window` of its (out_height, out_width) version depend on.
+  Rect source(ImageSize in, ImageSize out, const Rect& window);
+  // result (window.height, window.width, 3) = the pixels in `window` of in.resize(out, BILINEAR). `pixels` are those
+  // of the input inside source(in, out, window).
+  void resize(const ImageView& pixels, ImageSize in, ImageSize out, const Rect& window, std::uint8_t* result);
+
+ private:
+  void horizontal(const ImageView& pixels, std::uint8_t* result);
+  void vertical(const std::uint8_t* rows, std::ptrdiff_t stride, int width, std::uint8_t* result);
+  ResizeAxis x_, y_;
+  std::vector<std::int32_t> spread_;    // horizontal weights, each four times: one for each byte of a padded pixel
+  std::vector<std::uint8_t> between_;   // (source rows, window.width, 3)
+  std::vector<std::uint8_t> last_row_;  // with room behind it for vector loads
+};
+
+// A whole image to a whole image.
+Image resize(const ImageView& image, int height, int width);
+
+}  // namespace pen

@@ -1,0 +1,87 @@
+// From the pixels of a file to a network's input: resize, crop, flip, normalise, as torchvision composes them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "data/image.h"
+#include "data/resize.h"
+
+namespace pen {
+
+// x = (v / 255 - mean) / std for each channel, in float32 and in this order. The defaults are ImageNet's.
+struct Normalize {
+  std::array<float, 3> mean{0.485f, 0.456f, 0.406f}, std{0.229f, 0.224f, 0.225f};
+};
+
+// What to do with an image; the result is always size x size.
+struct Transform {
+  enum class Kind {
+    random_crop,   // RandomResizedCrop(size): area 0.08..1, log-uniform aspect 3/4..4/3
+    shorter_side,  // Resize(resize): the shorter side becomes `resize`; then CenterCrop(size)
+    both_sides,    // Resize([resize, resize]); then CenterCrop(size)
+  };
+  Kind kind = Kind::shorter_side;
+  int size = 224;
+  int resize = 224;   // not used by random_crop
+  bool flip = false;  // horizontal, with probability 0.5
+  Normalize normalize;
+
+  static Transform train(int size);
+  static Transform val(int size);                      // validation while training: Resize(round(256 size / 224))
+  static Transform score(int size, bool break_ratio);  // scoring and sanity checks; break_ratio: both sides
+  static Transform wsol(int size);                     // the WSOL benchmark: both sides
+};
+
+// A transform's decisions for one image: crop `crop`, resize it to `resized`, cut size x size pixels from row `top` and
+// column `left` of that (outside of it: zeros), mirror if `flip`.
+struct Placement {
+  Rect crop;
+  ImageSize resized;
+  int top = 0, left = 0;
+  bool flip = false;
+};
+// The draws are the first from `rng`, at most 64 but for a vanishing chance; kinds that draw nothing leave it alone.
+Placement place(const Transform& transform, ImageSize image, Rng& rng);
+
+// Resize(s): the shorter side becomes s, the longer trunc(s * longer / shorter).
+ImageSize resized_shorter_side(ImageSize image, int s);
+// CenterCrop(s) on an axis of n pixels: round((n - s) / 2), halves to even; negative (zeros are padded) if n < s.
+int center_offset(int n, int s);
+// RandomResizedCrop's rectangle (torchvision: RandomResizedCrop.get_params): ten tries, then the central fallback.
+Rect random_resized_crop(ImageSize image, Rng& rng);
+
+// Reads files and applies transforms with buffers that are kept between calls. One per thread.
+class ImagePipeline {
+ public:
+  explicit ImagePipeline(DecodeLimits limits = {});
+  // out (size, size, 3) = normalised floats. Unreadable files: Error of kind data that names the file.
+  void load(const std::string& path, const Transform& transform, Rng& rng, float* out);
+  // The same from a file's bytes; `name` stands in messages.
+  void load(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng,
+            float* out);
+  // Without normalisation: the 8-bit pixels (for pictures, and for tests).
+  Image load_pixels(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng);
+  // How an image's pixels were placed by the last call.
+  const Placement& placement() const { return placement_; }
+
+ private:
+  // Fills pixels_ (size, size, 3), not mirrored yet.
+  void render(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng);
+  DecodeLimits limits_;
+  ImageReader reader_;
+  Resizer resizer_;
+  Placement placement_;
+  std::vector<std::uint8_t> bytes_, pixels_, window_;
+  std::array<std::array<float, 256>, 3> table_{};  // normalised value of each byte
+  Normalize table_of_;
+};
+
+// out (height, width, 3) floats from 8-bit pixels; mirrored left to right if `flip`.
+void normalize(const std::uint8_t* rgb, int height, int width, bool flip, const Normalize& how, float* out);
+
+}  // namespace pen
