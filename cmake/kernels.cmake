@@ -11,6 +11,11 @@ penumbra_library(kernels SOURCES ${kernel_sources} ${cuda_sources} DEPENDS base 
 target_compile_options(pen_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=fast>)
 if(PENUMBRA_HAVE_CUDA)
   target_link_libraries(pen_kernels PRIVATE CUDA::cudart_static)
-  target_compile_options(pen_kernels PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings;-Xcompiler=-Wall;-Xcompiler=-Wextra>)
+  # The lambdas of kernels/shared/ are compiled for both sides (--extended-lambda); --threads=0 compiles the
+  # architectures side by side.
+  set(cuda_flags --extended-lambda --threads=0 -Xcompiler=-Wall,-Wextra)
+  if(PENUMBRA_WERROR)
+    list(APPEND cuda_flags -Werror=all-warnings -Xcompiler=-Werror)
+  endif()
+  target_compile_options(pen_kernels PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
 endif()

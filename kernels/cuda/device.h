@@ -17,8 +17,9 @@ std::string device_description(int index);
 // 256-byte aligned; null for 0 bytes. An Error with sizes when the GPU refuses.
 void* device_allocate(int index, std::size_t bytes);
 void device_release(int index, void* memory) noexcept;
-// Between any two devices (one is a GPU), in the order of `stream` (null: the compute stream of the GPU that receives,
-XX
+// At least one side is on a GPU. Runs in the order of `stream` (null: the compute stream of the GPU that receives, or
+// else of the one that sends). A copy to the CPU has ended when the call returns; after one from the CPU, ordinary
+// memory may be changed at once, pinned memory when the stream has passed the copy.
 void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void device_zero(int index, void* memory, std::size_t bytes, void* stream);
 void device_synchronize(int index);  // waits for everything queued on the GPU; reports errors of past launches

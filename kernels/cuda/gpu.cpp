@@ -49,8 +49,7 @@ void check_code(int index) {
     int major = 0, minor = 0;
     PEN_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
     PEN_CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index));
-    fail(ErrorKind::device,
-         str("cuda:", index, ": this build has no code for compute capability ", major, ".", minor),
+    fail(ErrorKind::device, str("cuda:", index, ": this build has no code for compute capability ", major, ".", minor),
          str("rebuild with cmake -DCMAKE_CUDA_ARCHITECTURES=", major, minor, ", or use --device cpu"));
   }
   check_status(status, "loading the kernels", __FILE__, __LINE__);

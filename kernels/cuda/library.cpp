@@ -1,4 +1,5 @@
-// The twins on cuDNN and cuBLAS, declared and not yet written: each refuses by name. Generated from the list of kernels.
+// The twins on cuDNN and cuBLAS, declared and not yet written: each refuses by name. Generated from the list of
+// kernels.
 #include "kernels/kernels.h"
 
 namespace pen::kernels::cuda {
@@ -15,10 +16,10 @@ void ignore(const Arguments&...) {}
 
 #define PEN_KERNEL(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
 #define PEN_KERNEL_shared(name, parameters, arguments)
-#define PEN_KERNEL_library(name, parameters, arguments)                                 \
-  void name parameters {                                                                \
-    ignore arguments;                                                                   \
-    not_here(#name, std::string(#name) == "matmul" ? "cuBLAS" : "cuDNN");               \
+#define PEN_KERNEL_library(name, parameters, arguments)                   \
+  void name parameters {                                                  \
+    ignore arguments;                                                     \
+    not_here(#name, std::string(#name) == "matmul" ? "cuBLAS" : "cuDNN"); \
   }
 #define real float
 #include "kernels/kernels.def"

@@ -1,0 +1,229 @@
+// Walks index spaces with a GPU's threads. One thread owns each output, sums are taken in an order that depends on the
+// sizes alone: no atomics, and the same bits each time and on each GPU.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/cuda/status.h"
+
+namespace pen::kernels::cuda {
+
+using index_t = std::int64_t;
+constexpr int block_threads = 256;
+
+template <class F>
+__global__ void __launch_bounds__(block_threads) map_kernel(index_t n, F f) {
+  const index_t step = static_cast<index_t>(gridDim.x) * blockDim.x;
+  for (index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i);
+}
+
+// threadIdx.x runs along the columns (neighbours touch neighbours), blocks stride over both.
+template <class F>
+__global__ void __launch_bounds__(block_threads) grid_kernel(index_t rows, index_t cols, F f) {
+  const index_t row_step = static_cast<index_t>(gridDim.x) * blockDim.y;
+  const index_t col_step = static_cast<index_t>(gridDim.y) * blockDim.x;
+  for (index_t r = static_cast<index_t>(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += row_step)
+    for (index_t c = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x; c < cols; c += col_step) f(r, c);
+}
+
+// g(row, sum over col of f(row, col)): `lanes` threads (a power of two) share a row, a block holds several rows.
+template <class F, class G>
+__global__ void __launch_bounds__(block_threads) reduce_kernel(index_t rows, index_t cols, int lanes, F f, G g) {
+  __shared__ double sums[block_threads];
+  const int thread = static_cast<int>(threadIdx.x), lane = thread & (lanes - 1);
+  const index_t rows_here = block_threads / lanes;
+  // All threads of a block make the same number of turns, so that the barriers match.
+  for (index_t first = blockIdx.x * rows_here; first < rows; first += gridDim.x * rows_here) {
+    const index_t row = first + thread / lanes;
+    double sum = 0;
+    if (row < rows)
+      for (index_t c = lane; c < cols; c += lanes) sum += f(row, c);
+    sums[thread] = sum;
+    for (int half = lanes / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (lane < half) sums[thread] += sums[thread + half];
+    }
+    if (lane == 0 && row < rows) g(row, sums[thread]);
+    __syncthreads();
+  }
+}
+
+// g(o, col, sum over row of f(o, row, col)): `lanes` threads (a power of two) run along the columns, the others of the
+// block share the rows.
+template <class F, class G>
+__global__ void __launch_bounds__(block_threads)
+    middle_kernel(index_t outer, index_t rows, index_t cols, int lanes, F f, G g) {
+  __shared__ double sums[block_threads];
+  const int thread = static_cast<int>(threadIdx.x), lane = thread & (lanes - 1);
+  const int worker = thread / lanes, workers = block_threads / lanes;
+  for (index_t o = blockIdx.x; o < outer; o += gridDim.x)
+    for (index_t first = static_cast<index_t>(blockIdx.y) * lanes; first < cols;
+         first += static_cast<index_t>(gridDim.y) * lanes) {
+      const index_t c = first + lane;
+      double sum = 0;
+      if (c < cols)
+        for (index_t r = worker; r < rows; r += workers) sum += f(o, r, c);
+      sums[thread] = sum;
+      for (int half = workers / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (worker < half) sums[thread] += sums[thread + half * lanes];
+      }
+      if (worker == 0 && c < cols) g(o, c, sums[thread]);
+      __syncthreads();
+    }
+}
+
+// A sum over a long axis takes two passes: pieces of a fixed length into temporary memory, then the pieces. Row t of
+// the first pass is piece t % pieces of row t / pieces.
+template <class F>
+struct PieceOfRow {
+  F f;
+  index_t pieces, piece, cols;
+  __device__ double operator()(index_t t, index_t i) const {
+    const index_t c = t % pieces * piece + i;
+    return c < cols ? f(t / pieces, c) : 0.0;
+  }
+};
+
+template <class F>
+struct PieceOfMiddle {
+  F f;
+  index_t pieces, piece, rows;
+  __device__ double operator()(index_t t, index_t i, index_t c) const {
+    const index_t r = t % pieces * piece + i;
+    return r < rows ? f(t / pieces, r, c) : 0.0;
+  }
+};
+
+// Partial sums as a dense matrix of doubles: stored by the first pass, read by the second.
+struct Partial {
+  double* sums;
+  index_t cols;  // of the matrix
+  __device__ void operator()(index_t r, double sum) const { sums[r] = sum; }
+  __device__ void operator()(index_t r, index_t c, double sum) const { sums[r * cols + c] = sum; }
+};
+struct PartialOfRow {
+  const double* sums;
+  index_t pieces;
+  __device__ double operator()(index_t r, index_t i) const { return sums[r * pieces + i]; }
+};
+struct PartialOfMiddle {
+  const double* sums;
+  index_t pieces, cols;
+  __device__ double operator()(index_t o, index_t i, index_t c) const { return sums[(o * pieces + i) * cols + c]; }
+};
+
+// One column: a middle axis is then an ordinary row.
+template <class F>
+struct RowOfMiddle {
+  F f;
+  __device__ double operator()(index_t o, index_t r) const { return f(o, r, 0); }
+};
+template <class G>
+struct ResultOfMiddle {
+  G g;
+  __device__ void operator()(index_t o, double sum) const { g(o, 0, sum); }
+};
+
+class Exec {
+ public:
+  explicit Exec(const Context& ctx) : gpu_(gpu(ctx.device.index)), scope_(ctx.device.index), stream_(stream_of(ctx)) {}
+
+  template <class F>
+  void map(index_t n, F f) const {
+    if (n <= 0) return;
+    map_kernel<<<blocks(n, block_threads), block_threads, 0, stream_>>>(n, f);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class F>
+  void grid(index_t rows, index_t cols, F f) const {
+    if (rows <= 0 || cols <= 0) return;
+    const int wide =
+        cols <= 32 ? power_of_two(cols, 32) : static_cast<int>(std::min<index_t>((cols + 31) / 32 * 32, 256));
+    const int high = block_threads / wide;
+    const unsigned across = std::min(blocks(cols, wide), 1024u);
+    const dim3 extent(std::max(blocks(rows, high) / across, 1u), across);
+    grid_kernel<<<extent, dim3(static_cast<unsigned>(wide), static_cast<unsigned>(high)), 0, stream_>>>(rows, cols, f);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  // A thread per row; small blocks, so that a batch of a few dozen rows spreads over the GPU.
+  template <class F>
+  void rows(index_t n, F f) const {
+    if (n <= 0) return;
+    map_kernel<<<blocks(n, 32), 32, 0, stream_>>>(n, f);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class F, class G>
+  void reduce(index_t rows, index_t cols, F f, G g) const {
+    if (rows <= 0) return;
+    constexpr index_t piece = 32768;
+    const index_t pieces = (cols + piece - 1) / piece;
+    if (pieces <= 1 || rows >= 1024) {  // enough rows to fill the GPU
+      reduce_once(rows, cols, f, g);
+      return;
+    }
+    const Temporary partial(static_cast<std::size_t>(rows * pieces) * sizeof(double), stream_);
+    double* sums = partial.as<double>();
+    reduce_once(rows * pieces, piece, PieceOfRow<F>{f, pieces, piece, cols}, Partial{sums, 1});
+    reduce_once(rows, pieces, PartialOfRow{sums, pieces}, g);
+  }
+
+  template <class F, class G>
+  void reduce_middle(index_t outer, index_t rows, index_t cols, F f, G g) const {
+    if (outer <= 0 || cols <= 0) return;
+    if (cols == 1) {
+      reduce(outer, rows, RowOfMiddle<F>{f}, ResultOfMiddle<G>{g});
+      return;
+    }
+    constexpr index_t piece = 512;
+    const index_t pieces = (rows + piece - 1) / piece;
+    if (pieces <= 1 || outer * cols >= 32768) {  // enough sums to fill the GPU
+      middle_once(outer, rows, cols, f, g);
+      return;
+    }
+    const Temporary partial(static_cast<std::size_t>(outer * pieces * cols) * sizeof(double), stream_);
+    double* sums = partial.as<double>();
+    middle_once(outer * pieces, piece, cols, PieceOfMiddle<F>{f, pieces, piece, rows}, Partial{sums, cols});
+    middle_once(outer, pieces, cols, PartialOfMiddle{sums, pieces, cols}, g);
+  }
+
+ private:
+  // Blocks that cover n with `size` each, at most 32 for each multiprocessor: the kernels stride over the rest.
+  unsigned blocks(index_t n, index_t size) const {
+    return static_cast<unsigned>(std::min<index_t>((n + size - 1) / size, index_t{32} * gpu_.multiprocessors));
+  }
+
+  // The smallest power of two that is at least n, and at most `most`.
+  static int power_of_two(index_t n, int most) {
+    int p = 1;
+    while (p < n && p < most) p *= 2;
+    return p;
+  }
+
+  template <class F, class G>
+  void reduce_once(index_t rows, index_t cols, F f, G g) const {
+    const int lanes = power_of_two((cols + 3) / 4, block_threads);  // four terms for each thread, where there are
+    reduce_kernel<<<blocks(rows, block_threads / lanes), block_threads, 0, stream_>>>(rows, cols, lanes, f, g);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class F, class G>
+  void middle_once(index_t outer, index_t rows, index_t cols, F f, G g) const {
+    const int lanes = power_of_two(cols, 32);
+    const unsigned across = std::min(blocks(cols, lanes), 1024u);
+    const dim3 extent(std::max(blocks(outer, 1) / across, 1u), across);
+    middle_kernel<<<extent, block_threads, 0, stream_>>>(outer, rows, cols, lanes, f, g);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  const Gpu& gpu_;
+  DeviceScope scope_;
+  cudaStream_t stream_;
+};
+
+}  // namespace pen::kernels::cuda
