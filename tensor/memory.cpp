@@ -1,0 +1,118 @@
+#include "tensor/memory.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace pen {
+namespace {
+
+// Blocks are cut to sizes of the form (4..7) * 2^k, so that a freed block fits the next tensor of nearly its size and
+// at most a fifth is wasted.
+std::size_t block_size(std::size_t bytes) {
+  if (bytes <= 256) return 256;
+  const int shift = std::bit_width(bytes - 1) - 3;
+  const std::size_t unit = std::size_t{1} << shift;
+  return (bytes + unit - 1) / unit * unit;
+}
+
+class Pool {
+ public:
+  explicit Pool(Device device) : device_(device) {}
+
+  void* take(std::size_t bytes) {
+    const std::size_t size = block_size(bytes);
+    std::lock_guard lock(mutex_);
+    stats_.live += size;
+    stats_.peak = std::max(stats_.peak, stats_.live);
+    auto& list = free_[size];
+    if (!list.empty()) {
+      void* block = list.back();
+      list.pop_back();
+      stats_.cached -= size;
+      return block;
+    }
+    ++stats_.system_allocations;
+    try {
+      return kernels::device::allocate(device_, size);
+    } catch (...) {
+      // Other sizes may hold what is missing.
+      release_locked();
+      try {
+        return kernels::device::allocate(device_, size);
+      } catch (...) {
+        stats_.live -= size;
+        throw;
+      }
+    }
+  }
+
+  void give(void* block, std::size_t bytes) noexcept {
+    const std::size_t size = block_size(bytes);
+    std::lock_guard lock(mutex_);
+    stats_.live -= size;
+    try {
+      free_[size].push_back(block);
+      stats_.cached += size;
+    } catch (...) {
+      kernels::device::release(device_, block);
+    }
+  }
+
+  void release() {
+    std::lock_guard lock(mutex_);
+    release_locked();
+  }
+
+  MemoryStats stats() {
+    std::lock_guard lock(mutex_);
+    return stats_;
+  }
+
+  void reset_peak() {
+    std::lock_guard lock(mutex_);
+    stats_.peak = stats_.live;
+  }
+
+ private:
+  void release_locked() {
+    for (auto& [size, list] : free_)
+      for (void* block : list) kernels::device::release(device_, block);
+    free_.clear();
+    stats_.cached = 0;
+  }
+
+  Device device_;
+  std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> free_;
+  MemoryStats stats_;
+};
+
+// Pools live as long as the process: tensors in static objects may outlive any other order of destruction.
+Pool& pool(Device device) {
+  static std::mutex mutex;
+  static auto& pools = *new std::map<std::pair<Device::Kind, int>, std::unique_ptr<Pool>>;
+  std::lock_guard lock(mutex);
+  auto& entry = pools[{device.kind, device.index}];
+  if (!entry) entry = std::make_unique<Pool>(device);
+  return *entry;
+}
+
+std::atomic<std::uint64_t> next_id{1};
+
+}  // namespace
+
+MemoryStats memory_stats(Device device) { return pool(device).stats(); }
+void reset_peak_memory(Device device) { pool(device).reset_peak(); }
+void release_cached_memory(Device device) { pool(device).release(); }
+
+Storage::Storage(Device device, std::size_t bytes)
+    : device_(device), data_(pool(device).take(bytes)), bytes_(bytes), id_(next_id++) {}
+
+Storage::~Storage() { pool(device_).give(data_, bytes_); }
+
+}  // namespace pen

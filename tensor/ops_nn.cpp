@@ -1,0 +1,366 @@
+#include "tensor/ops_common.h"
+
+namespace pen::ops {
+namespace {
+
+// A name for the contents of frozen weights, so that kernels may keep a packed copy; 0 for weights that are trained.
+std::uint64_t weight_key(const Tensor& w) {
+  return w.requires_grad() ? 0 : (w.storage_id() << 24) ^ (w.version() & 0xffffff);
+}
+
+std::int64_t conv_output(std::int64_t size, std::int64_t kernel, const ConvOptions& o) {
+  return (size + 2 * o.pad - o.dilation * (kernel - 1) - 1) / o.stride + 1;
+}
+
+kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o) {
+  check_dims(op, "x", x, 4);
+  check_dims(op, "w", w, 4);
+  PEN_CHECK(x.dtype() == w.dtype() && x.device() == w.device(), op, ": x and w differ in dtype or device");
+  PEN_CHECK(o.stride >= 1 && o.pad >= 0 && o.dilation >= 1 && o.groups >= 1, op, ": stride ", o.stride, ", pad ", o.pad,
+            ", dilation ", o.dilation, ", groups ", o.groups);
+  kernels::Conv2d d{};
+  d.n = x.size(0), d.h = x.size(1), d.w = x.size(2), d.c = x.size(3);
+  d.k = w.size(0), d.r = w.size(2), d.s = w.size(3);
+  d.stride = o.stride, d.pad = o.pad, d.dilation = o.dilation, d.groups = o.groups;
+  PEN_CHECK(d.c % o.groups == 0 && d.k % o.groups == 0 && w.size(1) * o.groups == d.c, op, ": x ", to_string(x.shape()),
+            " and w ", to_string(w.shape()), " in ", o.groups, " groups");
+  const std::int64_t span_h = o.dilation * (d.r - 1) + 1, span_w = o.dilation * (d.s - 1) + 1;
+  PEN_CHECK(d.h + 2 * o.pad >= span_h && d.w + 2 * o.pad >= span_w, op, ": kernel span ", span_h, "x", span_w,
+            " does not fit input ", d.h, "x", d.w, " with pad ", o.pad);
+  d.p = conv_output(d.h, d.r, o), d.q = conv_output(d.w, d.s, o);
+  d.weight_key = weight_key(w);
+  return d;
+}
+
+void bias_gradient(Backward& call, std::size_t input, std::int64_t channels) {
+  if (!call.wants(input)) return;
+  auto [db, accum] = call.target(input, {channels});
+  dispatch(db.dtype(), "bias", [&]<class T>() {
+    kernels::sum_middle(context(db.device()), 1, call.dy().numel() / std::max<std::int64_t>(channels, 1), channels, 1.0,
+                        call.dy().data<T>(), db.mutable_data<T>(), accum);
+  });
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o) {
+  const kernels::Conv2d d = conv_dims("conv2d", x, w, o);
+  if (b.defined())
+    PEN_CHECK(b.shape() == Shape{d.k}, "conv2d: bias ", to_string(b.shape()), " for ", d.k, " output channels");
+  Tensor y = empty_with(x, {d.n, d.p, d.q, d.k});
+  dispatch(x.dtype(), "conv2d", [&]<class T>() {
+    kernels::conv2d_fwd(context(x.device()), d, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
+                        y.mutable_data<T>());
+  });
+  if (!needs_grad({&x, &w, &b})) return y;
+  // Weights are read for dx, the input for dw: what is not needed is not kept.
+  const Saved sx(w.requires_grad() ? x : Tensor()), sw(x.requires_grad() ? w : Tensor());
+  record("conv2d", y, {x, w, b}, [d, sx, sw, w_shape = w.shape(), x_shape = x.shape()](Backward& call) {
+    const Tensor& dy = call.dy();
+    dispatch(dy.dtype(), "conv2d", [&]<class T>() {
+      if (call.wants(1)) {
+        const Tensor saved = sx.get("conv2d");
+        auto [dw, accum] = call.target(1, w_shape);
+        kernels::conv2d_bwd_weight(context(dy.device()), d, saved.data<T>(), dy.data<T>(),
+                                   dw.template mutable_data<T>(), accum);
+      }
+      bias_gradient(call, 2, d.k);
+      if (call.wants(0)) {
+        const Tensor saved = sw.get("conv2d");
+        Tensor dx = empty_with(dy, x_shape);
+        kernels::conv2d_bwd_data(context(dy.device()), d, dy.data<T>(), saved.data<T>(), dx.mutable_data<T>());
+        call.set(0, std::move(dx));
+      }
+    });
+  });
+  return y;
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o, int output_pad) {
+  check_dims("conv_transpose2d", "x", x, 4);
+  check_dims("conv_transpose2d", "w", w, 4);
+  PEN_CHECK(x.size(3) == w.size(0) && x.dtype() == w.dtype() && o.groups == 1 && o.stride >= 1 && o.dilation >= 1,
+            "conv_transpose2d: x ", to_string(x.shape()), " and w ", to_string(w.shape()), " in ", o.groups, " groups");
+  // The convolution whose data gradient this is: its output is our x.
+  kernels::Conv2d d{};
+  d.n = x.size(0), d.p = x.size(1), d.q = x.size(2), d.k = x.size(3);
+  d.c = w.size(1), d.r = w.size(2), d.s = w.size(3);
+  d.stride = o.stride, d.pad = o.pad, d.dilation = o.dilation;
+  d.h = (d.p - 1) * o.stride - 2 * o.pad + o.dilation * (d.r - 1) + 1 + output_pad;
+  d.w = (d.q - 1) * o.stride - 2 * o.pad + o.dilation * (d.s - 1) + 1 + output_pad;
+  PEN_CHECK(d.h > 0 && d.w > 0 && output_pad >= 0 && output_pad < std::max(o.stride, o.dilation),
+            "conv_transpose2d: output ", d.h, "x", d.w, " with output_pad ", output_pad);
+  d.weight_key = weight_key(w);
+  Tensor y = empty_with(x, {d.n, d.h, d.w, d.c});
+  dispatch(x.dtype(), "conv_transpose2d", [&]<class T>() {
+    const kernels::Context ctx = context(x.device());
+    kernels::conv2d_bwd_data(ctx, d, x.data<T>(), w.data<T>(), y.mutable_data<T>());
+    if (b.defined()) {
+      T* p = y.mutable_data<T>();
+      kernels::add_bias(ctx, {d.n * d.h * d.w, d.c}, p, b.data<T>(), p);
+    }
+  });
+  if (!needs_grad({&x, &w, &b})) return y;
+  const Saved sx(w.requires_grad() ? x : Tensor()), sw(x.requires_grad() ? w : Tensor());
+  record("conv_transpose2d", y, {x, w, b}, [d, sx, sw, w_shape = w.shape(), x_shape = x.shape()](Backward& call) {
+    const Tensor& dy = call.dy();
+    dispatch(dy.dtype(), "conv_transpose2d", [&]<class T>() {
+      const kernels::Context ctx = context(dy.device());
+      if (call.wants(1)) {
+        const Tensor saved = sx.get("conv_transpose2d");
+        auto [dw, accum] = call.target(1, w_shape);
+        kernels::conv2d_bwd_weight(ctx, d, dy.data<T>(), saved.data<T>(), dw.template mutable_data<T>(), accum);
+      }
+      bias_gradient(call, 2, d.c);
+      if (call.wants(0)) {
+        const Tensor saved = sw.get("conv_transpose2d");
+        Tensor dx = empty_with(dy, x_shape);
+        kernels::conv2d_fwd(ctx, d, dy.data<T>(), saved.data<T>(), static_cast<const T*>(nullptr),
+                            dx.mutable_data<T>());
+        call.set(0, std::move(dx));
+      }
+    });
+  });
+  return y;
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
+  check_dims("linear", "x", x, 2);
+  check_dims("linear", "w", w, 2);
+  const std::int64_t n = x.size(0), c = x.size(1), k = w.size(0);
+  PEN_CHECK(w.size(1) == c && x.dtype() == w.dtype(), "linear: x ", to_string(x.shape()), " and w ",
+            to_string(w.shape()));
+  if (b.defined()) PEN_CHECK(b.shape() == Shape{k}, "linear: bias ", to_string(b.shape()), " for ", k, " outputs");
+  Tensor y = empty_with(x, {n, k});
+  dispatch(x.dtype(), "linear", [&]<class T>() {
+    const kernels::Context ctx = context(x.device());
+    T* p = y.mutable_data<T>();
+    kernels::matmul(ctx, {n, k, c, false, true}, x.data<T>(), w.data<T>(), p, kernels::Accum::write);
+    if (b.defined()) kernels::add_bias(ctx, {n, k}, p, b.data<T>(), p);
+  });
+  if (!needs_grad({&x, &w, &b})) return y;
+  record("linear", y, {x, w, b}, [n, c, k, sx = Saved(x), sw = Saved(w)](Backward& call) {
+    const Tensor& dy = call.dy();
+    dispatch(dy.dtype(), "linear", [&]<class T>() {
+      const kernels::Context ctx = context(dy.device());
+      if (call.wants(1)) {
+        const Tensor saved = sx.get("linear");
+        auto [dw, accum] = call.target(1, {k, c});
+        kernels::matmul(ctx, {k, c, n, true, false}, dy.data<T>(), saved.data<T>(), dw.template mutable_data<T>(),
+                        accum);
+      }
+      bias_gradient(call, 2, k);
+      if (call.wants(0)) {
+        const Tensor saved = sw.get("linear");
+        Tensor dx = empty_with(dy, {n, c});
+        kernels::matmul(ctx, {n, c, k, false, false}, dy.data<T>(), saved.data<T>(), dx.mutable_data<T>(),
+                        kernels::Accum::write);
+        call.set(0, std::move(dx));
+      }
+    });
+  });
+  return y;
+}
+
+namespace {
+
+kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o) {
+  check_dims(op, "x", x, 4);
+  kernels::Pool2d d{};
+  d.n = x.size(0), d.h = x.size(1), d.w = x.size(2), d.c = x.size(3);
+  d.k = o.k, d.stride = o.stride, d.pad = o.pad;
+  PEN_CHECK(o.k >= 1 && o.k <= 15 && o.stride >= 1 && o.pad >= 0 && 2 * o.pad <= o.k, op, ": window ", o.k, ", stride ",
+            o.stride, ", pad ", o.pad, " (window at most 15, pad at most half of it)");
+  PEN_CHECK(d.h + 2 * o.pad >= o.k && d.w + 2 * o.pad >= o.k, op, ": window ", o.k, " does not fit input ", d.h, "x",
+            d.w, " with pad ", o.pad);
+  d.p = (d.h + 2 * o.pad - o.k) / o.stride + 1;
+  d.q = (d.w + 2 * o.pad - o.k) / o.stride + 1;
+  return d;
+}
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& x, const PoolOptions& o) {
+  const kernels::Pool2d d = pool_dims("max_pool2d", x, o);
+  Tensor y = empty_with(x, {d.n, d.p, d.q, d.c});
+  const bool recorded = needs_grad({&x});
+  Tensor index = recorded ? Tensor::empty(y.shape(), DType::u8, x.device()) : Tensor();
+  dispatch(x.dtype(), "max_pool2d", [&]<class T>() {
+    kernels::max_pool_fwd(context(x.device()), d, x.data<T>(), y.mutable_data<T>(),
+                          recorded ? index.mutable_data<std::uint8_t>() : nullptr);
+  });
+  if (!recorded) return y;
+  record("max_pool2d", y, {x}, [d, index = Saved(index), shape = x.shape()](Backward& call) {
+    Tensor dx = empty_with(call.dy(), shape);
+    const Tensor places = index.get("max_pool2d");
+    dispatch(dx.dtype(), "max_pool2d", [&]<class T>() {
+      kernels::max_pool_bwd(context(dx.device()), d, call.dy().data<T>(), places.data<std::uint8_t>(),
+                            dx.mutable_data<T>());
+    });
+    call.set(0, std::move(dx));
+  });
+  return y;
+}
+
+Tensor avg_pool2d(const Tensor& x, const PoolOptions& o) {
+  const kernels::Pool2d d = pool_dims("avg_pool2d", x, o);
+  Tensor y = empty_with(x, {d.n, d.p, d.q, d.c});
+  dispatch(x.dtype(), "avg_pool2d",
+           [&]<class T>() { kernels::avg_pool_fwd(context(x.device()), d, x.data<T>(), y.mutable_data<T>()); });
+  if (!needs_grad({&x})) return y;
+  record("avg_pool2d", y, {x}, [d, shape = x.shape()](Backward& call) {
+    Tensor dx = empty_with(call.dy(), shape);
+    dispatch(dx.dtype(), "avg_pool2d", [&]<class T>() {
+      kernels::avg_pool_bwd(context(dx.device()), d, call.dy().data<T>(), dx.mutable_data<T>());
+    });
+    call.set(0, std::move(dx));
+  });
+  return y;
+}
+
+Tensor global_avg_pool(const Tensor& x) {
+  check_dims("global_avg_pool", "x", x, 4);
+  const std::int64_t n = x.size(0), area = x.size(1) * x.size(2), c = x.size(3);
+  PEN_CHECK(area > 0, "global_avg_pool: x has shape ", to_string(x.shape()));
+  Tensor y = empty_with(x, {n, c});
+  const double share = 1.0 / static_cast<double>(area);
+  dispatch(x.dtype(), "global_avg_pool", [&]<class T>() {
+    kernels::sum_middle(context(x.device()), n, area, c, share, x.data<T>(), y.mutable_data<T>(),
+                        kernels::Accum::write);
+  });
+  if (!needs_grad({&x})) return y;
+  record("global_avg_pool", y, {x}, [n, area, c, share, shape = x.shape()](Backward& call) {
+    Tensor dx = empty_with(call.dy(), shape);
+    dispatch(dx.dtype(), "global_avg_pool", [&]<class T>() {
+      kernels::spread_middle(context(dx.device()), n, area, c, share, call.dy().data<T>(), dx.mutable_data<T>());
+    });
+    call.set(0, std::move(dx));
+  });
+  return y;
+}
+
+namespace {
+
+Tensor resize(const char* op, const Tensor& x, std::int64_t height, std::int64_t width, bool bilinear,
+              bool align_corners) {
+  check_dims(op, "x", x, 4);
+  PEN_CHECK(height > 0 && width > 0 && x.size(1) > 0 && x.size(2) > 0, op, ": from ", to_string(x.shape()), " to ",
+            height, "x", width);
+  const kernels::Resize2d d{x.size(0), x.size(1), x.size(2), x.size(3), height, width, align_corners};
+  Tensor y = empty_with(x, {d.n, d.p, d.q, d.c});
+  dispatch(x.dtype(), op, [&]<class T>() {
+    const auto run = bilinear ? static_cast<void (*)(const kernels::Context&, const kernels::Resize2d&, const T*, T*)>(
+                                    kernels::resize_bilinear_fwd)
+                              : kernels::resize_nearest_fwd;
+    run(context(x.device()), d, x.data<T>(), y.mutable_data<T>());
+  });
+  if (!needs_grad({&x})) return y;
+  record(op, y, {x}, [d, bilinear, shape = x.shape()](Backward& call) {
+    Tensor dx = empty_with(call.dy(), shape);
+    dispatch(dx.dtype(), call.operation(), [&]<class T>() {
+      const auto run = bilinear
+                           ? static_cast<void (*)(const kernels::Context&, const kernels::Resize2d&, const T*, T*)>(
+                                 kernels::resize_bilinear_bwd)
+                           : kernels::resize_nearest_bwd;
+      run(context(dx.device()), d, call.dy().data<T>(), dx.mutable_data<T>());
+    });
+    call.set(0, std::move(dx));
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width) {
+  return resize("resize_nearest", x, height, width, false, false);
+}
+
+Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width, bool align_corners) {
+  return resize("resize_bilinear", x, height, width, true, align_corners);
+}
+
+Tensor concat_channels(const std::vector<Tensor>& parts) {
+  PEN_CHECK(!parts.empty(), "concat_channels: no parts");
+  std::vector<std::int64_t> widths;
+  std::int64_t total = 0;
+  const std::int64_t rows = rows_of(parts[0]);
+  for (const Tensor& p : parts) {
+    Shape a = p.shape(), b = parts[0].shape();
+    a.pop_back(), b.pop_back();
+    PEN_CHECK(a == b && p.dtype() == parts[0].dtype(), "concat_channels: ", to_string(parts[0].shape()), " and ",
+              to_string(p.shape()), " differ in more than channels");
+    widths.push_back(p.size(-1));
+    total += p.size(-1);
+  }
+  Shape shape = parts[0].shape();
+  shape.back() = total;
+  Tensor y = empty_with(parts[0], shape);
+  dispatch(y.dtype(), "concat_channels", [&]<class T>() {
+    std::int64_t at = 0;
+    for (const Tensor& p : parts) {
+      kernels::copy_columns(context(y.device()), rows, p.size(-1), p.data<T>(), p.size(-1), 0, y.mutable_data<T>(),
+                            total, at, kernels::Accum::write);
+      at += p.size(-1);
+    }
+  });
+  if (!needs_grad(parts)) return y;
+  record("concat_channels", y, parts, [widths, rows, total, shape](Backward& call) {
+    std::int64_t at = 0;
+    for (std::size_t i = 0; i < widths.size(); at += widths[i++]) {
+      if (!call.wants(i)) continue;
+      Shape part = shape;
+      part.back() = widths[i];
+      Tensor dx = empty_with(call.dy(), part);
+      dispatch(dx.dtype(), "concat_channels", [&]<class T>() {
+        kernels::copy_columns(context(dx.device()), rows, widths[i], call.dy().data<T>(), total, at,
+                              dx.mutable_data<T>(), widths[i], 0, kernels::Accum::write);
+      });
+      call.set(i, std::move(dx));
+    }
+  });
+  return y;
+}
+
+Tensor broadcast_planes(const Tensor& v, std::int64_t height, std::int64_t width) {
+  check_dims("broadcast_planes", "v", v, 2);
+  const std::int64_t n = v.size(0), c = v.size(1), area = height * width;
+  Tensor y = empty_with(v, {n, height, width, c});
+  dispatch(v.dtype(), "broadcast_planes", [&]<class T>() {
+    kernels::spread_middle(context(v.device()), n, area, c, 1.0, v.data<T>(), y.mutable_data<T>());
+  });
+  if (!needs_grad({&v})) return y;
+  record("broadcast_planes", y, {v}, [n, area, c](Backward& call) {
+    Tensor dv = empty_with(call.dy(), {n, c});
+    dispatch(dv.dtype(), "broadcast_planes", [&]<class T>() {
+      kernels::sum_middle(context(dv.device()), n, area, c, 1.0, call.dy().data<T>(), dv.mutable_data<T>(),
+                          kernels::Accum::write);
+    });
+    call.set(0, std::move(dv));
+  });
+  return y;
+}
+
+Tensor embedding(const Tensor& table, const Tensor& ids) {
+  check_dims("embedding", "table", table, 2);
+  check_dims("embedding", "ids", ids, 1);
+  const std::int64_t n = ids.size(0), classes = table.size(0), width = table.size(1);
+  for (const std::int64_t id : ids.to_vector<std::int64_t>())
+    PEN_CHECK(id >= 0 && id < classes, "embedding: id ", id, " is not among the table's ", classes, " rows");
+  Tensor y = empty_with(table, {n, width});
+  dispatch(table.dtype(), "embedding", [&]<class T>() {
+    kernels::embedding_fwd(context(table.device()), n, width, table.data<T>(), ids.data<std::int64_t>(),
+                           y.mutable_data<T>());
+  });
+  if (!needs_grad({&table})) return y;
+  record("embedding", y, {table}, [n, classes, width, saved = Saved(ids)](Backward& call) {
+    const Tensor rows = saved.get("embedding");
+    auto [dtable, accum] = call.target(0, {classes, width});
+    dispatch(dtable.dtype(), "embedding", [&]<class T>() {
+      kernels::embedding_bwd(context(dtable.device()), n, classes, width, call.dy().data<T>(),
+                             rows.data<std::int64_t>(), dtable.template mutable_data<T>(), accum);
+    });
+  });
+  return y;
+}
+
+}  // namespace pen::ops

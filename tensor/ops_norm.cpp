@@ -1,0 +1,134 @@
+// Batch norm, with the residual addition and ReLU that follow it in a residual network.
+#include "tensor/ops_common.h"
+
+namespace pen::ops {
+namespace {
+
+kernels::Rows check(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& var,
+                    const Tensor& residual) {
+  PEN_CHECK(x.shape().size() >= 2, "batch_norm: x has shape ", to_string(x.shape()));
+  const std::int64_t c = x.size(-1);
+  for (const Tensor* t : {&gamma, &beta, &mean, &var})
+    PEN_CHECK(t->shape() == Shape{c} && t->dtype() == x.dtype() && t->device() == x.device(),
+              "batch_norm: a parameter has ", to_string(t->shape()), " ", name_of(t->dtype()), ", x has ", c,
+              " channels of ", name_of(x.dtype()));
+  if (residual.defined()) check_same("batch_norm: x and residual", x, residual);
+  return {rows_of(x), c};
+}
+
+Tensor training(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean, Tensor& running_var,
+                const NormOptions& o, const Tensor& residual, const kernels::Rows& d) {
+  PEN_CHECK(d.rows > 1, "batch_norm: training needs more than one value per channel, x has shape ",
+            to_string(x.shape()));
+  Tensor y = empty_like(x), mean = empty_with(x, {d.c}), var = empty_with(x, {d.c});
+  dispatch(x.dtype(), "batch_norm", [&]<class T>() {
+    const kernels::Context ctx = context(x.device());
+    kernels::batch_norm_fwd(ctx, d, o.eps, x.data<T>(), gamma.data<T>(), beta.data<T>(), y.mutable_data<T>(),
+                            mean.mutable_data<T>(), var.mutable_data<T>());
+    kernels::norm_running(ctx, d, o.momentum, mean.data<T>(), var.data<T>(), running_mean.mutable_data<T>(),
+                          running_var.mutable_data<T>());
+    T* p = y.mutable_data<T>();
+    if (residual.defined() && o.relu)
+      kernels::add_relu(ctx, y.numel(), p, residual.data<T>(), p);
+    else if (residual.defined())
+      kernels::add_scaled(ctx, y.numel(), 1.0, p, 1.0, residual.data<T>(), p);
+    else if (o.relu)
+      kernels::relu_fwd(ctx, y.numel(), p, p);
+  });
+  if (!needs_grad({&x, &gamma, &beta, &residual})) return y;
+  record("batch_norm", y, {x, gamma, beta, residual},
+         [d, eps = o.eps, relu = o.relu, sx = Saved(x), sg = Saved(gamma), sm = Saved(mean), sv = Saved(var),
+          sy = Saved(o.relu ? y : Tensor())](Backward& call) {
+           const char* op = "batch_norm";
+           const Tensor saved_x = sx.get(op), saved_gamma = sg.get(op), saved_mean = sm.get(op), saved_var = sv.get(op);
+           Tensor g = relu ? reuse(call.dy()) : call.dy();
+           dispatch(g.dtype(), op, [&]<class T>() {
+             const kernels::Context ctx = context(g.device());
+             if (relu) {
+               const T* dy = call.dy().data<T>();
+               kernels::relu_bwd(ctx, g.numel(), kernels::ReluRule::standard, static_cast<const T*>(nullptr),
+                                 sy.get(op).data<T>(), dy, g.mutable_data<T>());
+             }
+             Tensor dx = call.wants(0) ? empty_like(g) : Tensor();
+             Tensor dgamma, dbeta;
+             kernels::Accum accum = kernels::Accum::write;
+             if (call.wants(1) && call.wants(2)) {
+               auto a = call.target(1, {d.c});
+               auto b = call.target(2, {d.c});
+               PEN_CHECK(a.accum == b.accum, "batch_norm: gamma has a gradient and beta has none, or the reverse");
+               dgamma = a.tensor, dbeta = b.tensor, accum = a.accum;
+             } else {
+               PEN_CHECK(!call.wants(1) && !call.wants(2), "batch_norm: gamma and beta are trained or frozen together");
+             }
+             if (dx.defined() || dgamma.defined())
+               kernels::batch_norm_bwd(ctx, d, eps, saved_x.data<T>(), std::as_const(g).data<T>(),
+                                       saved_gamma.data<T>(), saved_mean.data<T>(), saved_var.data<T>(),
+                                       dx.defined() ? dx.mutable_data<T>() : nullptr,
+                                       dgamma.defined() ? dgamma.mutable_data<T>() : nullptr,
+                                       dbeta.defined() ? dbeta.mutable_data<T>() : nullptr, accum);
+             if (dx.defined()) call.set(0, std::move(dx));
+           });
+           if (call.wants(3)) call.set(3, std::move(g));
+         });
+  return y;
+}
+
+Tensor evaluation(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                  const Tensor& running_var, const NormOptions& o, const Tensor& residual, const kernels::Rows& d) {
+  Tensor y = empty_like(x), scale = empty_with(x, {d.c}), shift = empty_with(x, {d.c});
+  dispatch(x.dtype(), "batch_norm", [&]<class T>() {
+    const kernels::Context ctx = context(x.device());
+    kernels::norm_fold(ctx, d.c, o.eps, running_mean.data<T>(), running_var.data<T>(), gamma.data<T>(), beta.data<T>(),
+                       scale.mutable_data<T>(), shift.mutable_data<T>());
+    kernels::norm_eval_fwd(ctx, d, x.data<T>(), scale.data<T>(), shift.data<T>(),
+                           residual.defined() ? residual.data<T>() : nullptr, o.relu, y.mutable_data<T>());
+  });
+  if (!needs_grad({&x, &gamma, &beta, &residual})) return y;
+  const bool parameters = gamma.requires_grad() || beta.requires_grad();
+  record("batch_norm", y, {x, gamma, beta, residual},
+         [d, eps = o.eps, relu = o.relu, scale, sy = Saved(o.relu ? y : Tensor()),
+          sx = Saved(parameters ? x : Tensor()), sm = Saved(parameters ? running_mean : Tensor()),
+          sv = Saved(parameters ? running_var : Tensor())](Backward& call) {
+           const char* op = "batch_norm";
+           const Tensor saved_y = sy.get(op);
+           Tensor& dy = call.dy();
+           dispatch(dy.dtype(), op, [&]<class T>() {
+             const kernels::Context ctx = context(dy.device());
+             const T* result = saved_y.defined() ? saved_y.data<T>() : nullptr;
+             for (const std::size_t parameter : {std::size_t{1}, std::size_t{2}}) {
+               if (!call.wants(parameter)) continue;
+               const Tensor saved_x = sx.get(op), mean = sm.get(op), var = sv.get(op);
+               auto [target, accum] = call.target(parameter, {d.c});
+               T* to = target.template mutable_data<T>();
+               kernels::norm_eval_bwd_param(ctx, d, eps, saved_x.data<T>(), std::as_const(dy).data<T>(), result,
+                                            mean.data<T>(), var.data<T>(), relu, parameter == 1 ? to : nullptr,
+                                            parameter == 2 ? to : nullptr, accum);
+             }
+             Tensor dresidual = call.wants(3) ? empty_like(dy) : Tensor();
+             Tensor dx = call.wants(0) ? reuse(dy) : Tensor();
+             const T* from = std::as_const(dy).data<T>();
+             kernels::norm_eval_bwd(ctx, d, from, result, scale.data<T>(), relu,
+                                    dx.defined() ? dx.mutable_data<T>() : nullptr,
+                                    dresidual.defined() ? dresidual.mutable_data<T>() : nullptr);
+             if (dx.defined()) call.set(0, std::move(dx));
+             if (dresidual.defined()) call.set(3, std::move(dresidual));
+           });
+         });
+  return y;
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor running_mean, Tensor running_var,
+                  const NormOptions& options, const Tensor& residual) {
+  const kernels::Rows d = check(x, gamma, beta, running_mean, running_var, residual);
+  NormOptions o = options;
+  // A changed ReLU rule needs the ReLU's own input: it runs as an operation of its own.
+  const bool apart = o.relu && relu_rule() != kernels::ReluRule::standard;
+  if (apart) o.relu = false;
+  Tensor y = o.training ? training(x, gamma, beta, running_mean, running_var, o, residual, d)
+                        : evaluation(x, gamma, beta, running_mean, running_var, o, residual, d);
+  return apart ? relu(y) : y;
+}
+
+}  // namespace pen::ops
