@@ -249,20 +249,22 @@ Tensor resize(const char* op, const Tensor& x, std::int64_t height, std::int64_t
   const kernels::Resize2d d{x.size(0), x.size(1), x.size(2), x.size(3), height, width, align_corners};
   Tensor y = empty_with(x, {d.n, d.p, d.q, d.c});
   dispatch(x.dtype(), op, [&]<class T>() {
-    const auto run = bilinear ? static_cast<void (*)(const kernels::Context&, const kernels::Resize2d&, const T*, T*)>(
-                                    kernels::resize_bilinear_fwd)
-                              : kernels::resize_nearest_fwd;
-    run(context(x.device()), d, x.data<T>(), y.mutable_data<T>());
+    const kernels::Context ctx = context(x.device());
+    if (bilinear)
+      kernels::resize_bilinear_fwd(ctx, d, x.data<T>(), y.mutable_data<T>());
+    else
+      kernels::resize_nearest_fwd(ctx, d, x.data<T>(), y.mutable_data<T>());
   });
   if (!needs_grad({&x})) return y;
   record(op, y, {x}, [d, bilinear, shape = x.shape()](Backward& call) {
     Tensor dx = empty_with(call.dy(), shape);
     dispatch(dx.dtype(), call.operation(), [&]<class T>() {
-      const auto run = bilinear
-                           ? static_cast<void (*)(const kernels::Context&, const kernels::Resize2d&, const T*, T*)>(
-                                 kernels::resize_bilinear_bwd)
-                           : kernels::resize_nearest_bwd;
-      run(context(dx.device()), d, call.dy().data<T>(), dx.mutable_data<T>());
+      const kernels::Context ctx = context(dx.device());
+      const T* dy = std::as_const(call.dy()).data<T>();
+      if (bilinear)
+        kernels::resize_bilinear_bwd(ctx, d, dy, dx.mutable_data<T>());
+      else
+        kernels::resize_nearest_bwd(ctx, d, dy, dx.mutable_data<T>());
     });
     call.set(0, std::move(dx));
   });
