@@ -10,7 +10,8 @@ namespace pen {
 // weight (K,C,R,S), bias (K) if wanted.
 class Conv2d : public Module {
  public:
-  // kernel x kernel windows. Weights N(0, sqrt(2 / (kernel^2 K))) (He et al. 2015, by fan-out), bias U(+-1/sqrt(fan-in)).
+  // kernel x kernel windows. Weights N(0, sqrt(2 / (kernel^2 K))) (He et al. 2015, by fan-out), bias
+  // U(+-1/sqrt(fan-in)).
   Conv2d(std::int64_t in, std::int64_t out, int kernel, ops::ConvOptions options, bool bias, Rng& rng);
   Tensor forward(const Tensor& x) { return hooked(ops::conv2d(x, weight, bias, options)); }
   Tensor& weight;

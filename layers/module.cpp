@@ -8,7 +8,9 @@
 namespace pen {
 namespace {
 
-std::string join(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "." + name; }
+std::string join(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
 
 // Levenshtein distance, for suggestions.
 std::size_t edit_distance(const std::string& a, const std::string& b) {
@@ -100,7 +102,8 @@ Module& Module::find(const std::string& path) {
     std::size_t end = path.find('.', begin);
     if (end == std::string::npos) end = path.size();
     const std::string name = path.substr(begin, end - begin);
-    const auto it = std::find_if(at->children_.begin(), at->children_.end(), [&](const auto& c) { return c.first == name; });
+    const auto it =
+        std::find_if(at->children_.begin(), at->children_.end(), [&](const auto& c) { return c.first == name; });
     if (it == at->children_.end()) {
       const std::string guess = nearest(path, module_names());
       fail(ErrorKind::usage, "there is no layer '" + path + "'", guess.empty() ? "" : "did you mean '" + guess + "'?");

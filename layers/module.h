@@ -1,4 +1,5 @@
-// Modules: a named tree of parameters, buffers and children, as PyTorch's state dicts name them ("layer1.0.bn1.weight").
+// Modules: a named tree of parameters, buffers and children, as PyTorch's state dicts name them
+// ("layer1.0.bn1.weight").
 #pragma once
 
 #include <functional>
@@ -43,8 +44,8 @@ class Module {
   Device device() const;
   DType dtype() const;
 
-  // Called with each result of this module's forward; may return another tensor (undefined: keep). Attribution reads and
-  // changes activations this way.
+  // Called with each result of this module's forward; may return another tensor (undefined: keep). Attribution reads
+  // and changes activations this way.
   using ForwardHook = std::function<Tensor(Module&, const Tensor&)>;
   void set_forward_hook(ForwardHook hook) { hook_ = std::move(hook); }
 
@@ -52,7 +53,7 @@ class Module {
   Tensor& add_parameter(const std::string& name, Tensor tensor);
   Tensor& add_buffer(const std::string& name, Tensor tensor);
   void add_child(const std::string& name, Module& child);  // a member of this module, or owned by it
-  Tensor hooked(Tensor result);  // what forward returns
+  Tensor hooked(Tensor result);                            // what forward returns
 
  private:
   struct Entry {
@@ -67,9 +68,9 @@ class Module {
   bool training_ = true;
 };
 
-// Copies `from` into the module's state, by name. Strict: every name on both sides, equal shapes; else one Error of kind
-// checkpoint that lists what is missing, unexpected (with the nearest known name) and mis-shaped. `num_batches_tracked`
-// may be absent.
+// Copies `from` into the module's state, by name. Strict: every name on both sides, equal shapes; else one Error of
+// kind checkpoint that lists what is missing, unexpected (with the nearest known name) and mis-shaped.
+// `num_batches_tracked` may be absent.
 void load_state(Module& module, const std::vector<NamedTensor>& from, const std::string& source);
 // A copy of the state that later training does not change.
 std::vector<NamedTensor> copy_state(const Module& module);

@@ -1,0 +1,37 @@
+// A classifier is anything that gives logits and five inner feature maps ("taps").
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "layers/module.h"
+
+namespace pen {
+
+struct ClassifierOutput {
+  Tensor logits;             // (N,classes)
+  std::vector<Tensor> taps;  // five maps (N,Hi,Wi,Ci), finest first
+};
+
+class Classifier : public Module {
+ public:
+  // x (N,S,S,3) normalised; any S that the strides leave at least one pixel of.
+  virtual ClassifierOutput forward(const Tensor& x) = 0;
+  // Only the logits: taps that nobody reads are freed on the way.
+  Tensor logits(const Tensor& x) { return forward(x).logits; }
+  virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
+  virtual std::int64_t classes() const = 0;
+  virtual std::string arch() const = 0;  // what make_classifier builds again: "resnet50", "resnet18:0.25"
+};
+
+struct ClassifierOptions {
+  std::string arch = "resnet50";  // resnet18|34|50|101|152
+  std::int64_t classes = 1000;
+  double width = 1.0;  // factor of all channel counts but input and classes
+};
+// A freshly initialised network. Unknown arch, width or class count: a usage error.
+std::unique_ptr<Classifier> make_classifier(const ClassifierOptions& options, Rng& rng);
+
+}  // namespace pen

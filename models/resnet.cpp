@@ -1,0 +1,100 @@
+#include "models/resnet.h"
+
+#include <cmath>
+
+namespace pen {
+
+ResidualBlock::Shortcut::Shortcut(std::int64_t in, std::int64_t out, int stride, Rng& rng)
+    : conv(in, out, 1, {.stride = stride}, false, rng), norm(out) {
+  add_child("0", conv);
+  add_child("1", norm);
+}
+
+ResidualBlock::ResidualBlock(bool bottleneck, std::int64_t in, std::int64_t planes, int stride, Rng& rng)
+    : bottleneck_(bottleneck),
+      conv1_(in, planes, bottleneck ? 1 : 3, {.stride = bottleneck ? 1 : stride, .pad = bottleneck ? 0 : 1}, false,
+             rng),
+      bn1_(planes),
+      conv2_(planes, planes, 3, {.stride = bottleneck ? stride : 1, .pad = 1}, false, rng),
+      bn2_(planes) {
+  const std::int64_t out = out_channels(bottleneck, planes);
+  add_child("conv1", conv1_);
+  add_child("bn1", bn1_);
+  add_child("conv2", conv2_);
+  add_child("bn2", bn2_);
+  if (bottleneck) {
+    add_child("conv3", conv3_.emplace(planes, out, 1, ops::ConvOptions{}, false, rng));
+    add_child("bn3", bn3_.emplace(out));
+  }
+  if (stride != 1 || in != out) add_child("downsample", downsample_.emplace(in, out, stride, rng));
+}
+
+Tensor ResidualBlock::forward(const Tensor& x) {
+  const Tensor shortcut = downsample_ ? downsample_->norm.forward(downsample_->conv.forward(x)) : x;
+  Tensor y = bn1_.forward(conv1_.forward(x), true);
+  if (!bottleneck_) return hooked(bn2_.forward(conv2_.forward(y), true, shortcut));
+  y = bn2_.forward(conv2_.forward(y), true);
+  return hooked(bn3_->forward(conv3_->forward(y), true, shortcut));
+}
+
+ResNet::ResNet(const ResNetShape& shape, Rng& rng)
+    : shape_(shape), conv1_(3, shape.base, 7, {.stride = 2, .pad = 3}, false, rng), bn1_(shape.base) {
+  add_child("conv1", conv1_);
+  add_child("bn1", bn1_);
+  std::int64_t in = shape.base;
+  for (std::size_t i = 0; i < 4; ++i) {
+    stages_[i] = std::make_unique<ModuleList<ResidualBlock>>();
+    const std::int64_t planes = shape.base << i;
+    for (int b = 0; b < shape.blocks[i]; ++b) {
+      stages_[i]->emplace(shape.bottleneck, in, planes, b == 0 && i > 0 ? 2 : 1, rng);
+      in = ResidualBlock::out_channels(shape.bottleneck, planes);
+    }
+    add_child("layer" + std::to_string(i + 1), *stages_[i]);
+  }
+  add_child("fc", fc_.emplace(in, shape.classes, rng));
+}
+
+Tensor ResNet::stem(const Tensor& x) {
+  return ops::max_pool2d(bn1_.forward(conv1_.forward(x), true), {.k = 3, .stride = 2, .pad = 1});
+}
+
+ClassifierOutput ResNet::forward(const Tensor& x) {
+  ClassifierOutput out;
+  out.taps.push_back(stem(x));
+  for (auto& stage : stages_) {
+    Tensor y = out.taps.back();
+    for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);
+    out.taps.push_back(std::move(y));
+  }
+  out.logits = fc_->forward(ops::global_avg_pool(out.taps.back()));
+  return out;
+}
+
+std::vector<std::int64_t> ResNet::tap_widths() const {
+  std::vector<std::int64_t> out{shape_.base};
+  for (int i = 0; i < 4; ++i) out.push_back(ResidualBlock::out_channels(shape_.bottleneck, shape_.base << i));
+  return out;
+}
+
+std::unique_ptr<Classifier> make_classifier(const ClassifierOptions& o, Rng& rng) {
+  struct Known {
+    const char* name;
+    bool bottleneck;
+    std::array<int, 4> blocks;
+  };
+  static constexpr Known known[] = {{"resnet18", false, {2, 2, 2, 2}},
+                                    {"resnet34", false, {3, 4, 6, 3}},
+                                    {"resnet50", true, {3, 4, 6, 3}},
+                                    {"resnet101", true, {3, 4, 23, 3}},
+                                    {"resnet152", true, {3, 8, 36, 3}}};
+  PEN_CHECK_AS(usage, o.classes >= 1 && o.classes <= 1'000'000, "a classifier of ", o.classes, " classes");
+  PEN_CHECK_AS(usage, o.width >= 1.0 / 16 && o.width <= 16, "a width factor of ", o.width, ": choose 1/16 to 16");
+  for (const Known& k : known) {
+    if (o.arch != k.name) continue;
+    const auto base = static_cast<std::int64_t>(std::lround(64 * o.width));
+    return std::make_unique<ResNet>(ResNetShape{k.bottleneck, k.blocks, o.classes, base, o.arch}, rng);
+  }
+  fail(ErrorKind::usage, "unknown arch '" + o.arch + "'", "known: resnet18, resnet34, resnet50, resnet101, resnet152");
+}
+
+}  // namespace pen
