@@ -18,7 +18,8 @@ namespace {
 Box fixed_box(ScoreMode mode, std::int64_t size) {
   if (mode == ScoreMode::max) return {0, 0, size, size};
   if (mode == ScoreMode::center) {
-    const std::int64_t margin = std::llround(33.0 * static_cast<double>(size) / 224.0);
+    // Halves to even, as Python rounds.
+    const auto margin = static_cast<std::int64_t>(std::nearbyint(33.0 * static_cast<double>(size) / 224.0));
     return {margin, margin, size - margin, size - margin};
   }
   return {};
