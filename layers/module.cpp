@@ -4,39 +4,13 @@
 #include <map>
 
 #include "base/check.h"
+#include "base/nearest.h"
 
 namespace pen {
 namespace {
 
 std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
-}
-
-// Levenshtein distance, for suggestions.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t up = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = up;
-    }
-  }
-  return row[b.size()];
-}
-
-std::string nearest(const std::string& name, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t distance = name.size() / 2 + 2;
-  for (const std::string& k : known)
-    if (const std::size_t d = edit_distance(name, k); d < distance) {
-      distance = d;
-      best = k;
-    }
-  return best;
 }
 
 }  // namespace
@@ -105,8 +79,7 @@ Module& Module::find(const std::string& path) {
     const auto it =
         std::find_if(at->children_.begin(), at->children_.end(), [&](const auto& c) { return c.first == name; });
     if (it == at->children_.end()) {
-      const std::string guess = nearest(path, module_names());
-      fail(ErrorKind::usage, "there is no layer '" + path + "'", guess.empty() ? "" : "did you mean '" + guess + "'?");
+      fail(ErrorKind::usage, "there is no layer '" + path + "'", did_you_mean(path, module_names()));
     }
     at = it->second;
     begin = end + 1;

@@ -1,12 +1,15 @@
 // What training options mean together: rules, presets, contradictions.
 #include <algorithm>
-#include <filesystem>
 
+#include "base/option_rules.h"
 #include "train/kl_options.h"
 #include "train/options.h"
 
 namespace pen {
 namespace {
+
+using rules::check_effect;
+using rules::contradiction;
 
 // The CASME configurations (Zolna, Geras, Cho 2018, section 5): what one of them fixes.
 struct Preset {
@@ -21,16 +24,6 @@ constexpr Preset presets[] = {{"F", true, 0.0, 10'000'000, 2.5, 9},
                               {"FL", false, 0.5, 10'000'000, 7.5, 11},
                               {"L100", false, 0.5, 100, 10, 17},
                               {"L1000", false, 0.5, 1000, 10, 17}};
-
-[[noreturn]] void contradiction(const OptionValues& values, const std::string& a, const std::string& b,
-                                const std::string& why) {
-  const auto with_value = [&](const std::string& name) {
-    return str("--", name, " ", format_value(values.table().at(name), values.object()), " (",
-               describe(values.origin(name)), ")");
-  };
-  fail(ErrorKind::usage, str(with_value(a), " and ", with_value(b), " contradict each other: ", why),
-       str("leave out --", a, " or --", b));
-}
 
 std::string shown(bool value) { return value ? "true" : "false"; }
 template <class T>
@@ -105,18 +98,6 @@ void check_zoo(TrainOptions& options, OptionValues& values) {
   give_way("zoo_mode", options.zoo_mode, std::string("paper"));
 }
 
-// An option given on the command line that could not change anything is a misunderstanding; in a file it may belong to
-// a complete list of options.
-void check_effect(const OptionValues& values, bool has_effect, const std::vector<std::string>& names,
-                  const std::string& why) {
-  if (has_effect) return;
-  for (const std::string& name : names)
-    PEN_CHECK_AS(usage,
-                 values.source(name) != OptionSource::command_line || !values.origin(name).via.empty() ||
-                     values.is_default_value(name),
-                 "--", name, " has no effect: ", why);
-}
-
 void check_side(const TrainOptions::Side& side, const OptionValues& values, const std::string& name) {
   const std::string criterion = name + "_criterion";
   check_effect(values, side.criterion == "crossentropy", {name + "_objective_direction", name + "_objective_type"},
@@ -134,11 +115,7 @@ void check_side(const TrainOptions::Side& side, const OptionValues& values, cons
 }
 
 void check_masker(TrainOptions& options, const OptionValues& values) {
-  auto& layers = options.masker_use_layers;
-  PEN_CHECK_AS(usage, !layers.empty(), "--masker_use_layers: at least one tap is needed");
-  std::sort(layers.begin(), layers.end());  // the masker concatenates in tap order, however they are listed
-  PEN_CHECK_AS(usage, std::adjacent_find(layers.begin(), layers.end()) == layers.end(),
-               "--masker_use_layers: a tap is listed twice");
+  rules::check_taps(options.masker_use_layers);
   PEN_CHECK_AS(usage, options.apply_gumbel_tau > 0 || options.apply_gumbel_tau == -1,
                "--apply_gumbel_tau: ", options.apply_gumbel_tau, " is neither positive nor -1 (learned)");
   check_effect(values, options.apply_gumbel, {"apply_gumbel_tau", "gumbel_output_mode"}, "apply_gumbel is not set");
@@ -174,17 +151,12 @@ void resolve(TrainOptions& options, OptionValues& values) {
   check_masker(options, values);
   check_infilling(options, values);
   check_effect(values, !options.fixed_classifier, {"save_freq", "f_size", "lr", "momentum"}, "the classifier is fixed");
-  PEN_CHECK_AS(usage, options.input_size % 4 == 0, "--input_size: ", options.input_size, " is not a multiple of 4");
+  rules::check_input_size(options.input_size);
   PEN_CHECK_AS(usage, !options.do_val || !options.val_json.empty(), "--do_val needs --val_json");
   PEN_CHECK_AS(usage, options.resume || !options.resnet_path.empty(),
                "--resnet_path is missing: the classifier's weights are not downloaded; `penumbra fit-classifier` makes "
                "some from your data");
-  PEN_CHECK_AS(usage,
-               options.name != "." && options.name != ".." && options.name.find('/') == std::string::npos &&
-                   !options.name.empty(),
-               "--name: '", options.name, "' is not the name of a folder; --output_path says where it lies");
-  if (options.resume && options.name == "random")
-    fail(ErrorKind::usage, "--resume needs the --name of the run that goes on");
+  rules::check_run_name(options.name, options.resume);
 }
 
 }  // namespace pen

@@ -1,0 +1,89 @@
+#include "train/fit_options.h"
+
+#include "base/option_rules.h"
+
+namespace pen {
+namespace {
+
+OptionTable make_table() {
+  OptionsOf<FitOptions> table;
+  using F = FitOptions;
+  table.group("Run");
+  table.add("train_json", &F::train_json, "metadata of the training images").placeholder("FILE").must_be_given();
+  table.add("val_json", &F::val_json, "metadata of the validation images; none: no validation")
+      .placeholder("FILE")
+      .or_none()
+      .changes_on_resume();
+  table.add("output_path", &F::output_path, "folder that holds the runs")
+      .placeholder("FOLDER")
+      .must_be_given()
+      .changes_on_resume();
+  table.add("name", &F::name, "the run's folder inside output_path; random: a new name made of the time")
+      .changes_on_resume();
+  table.add("resume", &F::resume, "go on with the run of this name from its last checkpoint, bit for bit")
+      .of_this_call();
+  table.add("dry_run", &F::dry_run, "say what would run (shapes, memory, steps, time) and write nothing")
+      .of_this_call();
+
+  table.group("Network");
+  table.add("arch", &F::arch, "depth of the network")
+      .one_of({"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"});
+  table.add("width", &F::width, "factor on all channel counts").above(0).most = 8;
+  table.add("input_size", &F::input_size, "side of the square input, a multiple of 4").between(32, 2048);
+  table.add("resnet_path", &F::resnet_path, "weights to start from; none: from scratch")
+      .placeholder("FILE")
+      .or_none()
+      .changes_on_resume();
+
+  table.group("Schedule and optimiser (SGD)");
+  table.add("epochs", &F::epochs, "epochs").between(1, 1e6);
+  table.add("batch_size", &F::batch_size, "images per step").between(1, 65536);
+  table.add("max_steps", &F::max_steps, "stop after so many steps; 0: no limit").at_least(0).changes_on_resume();
+  table.add("lr", &F::lr, "highest learning rate").at_least(0);
+  table.add("schedule", &F::schedule, "cosine falls to 0 over all steps; step divides by 10 every lrde epochs")
+      .one_of({"cosine", "step"});
+  table.add("lrde", &F::lrde, "schedule step: epochs between two divisions").at_least(1);
+  table.add("warmup_epochs", &F::warmup_epochs, "the learning rate rises linearly from 0 over so many epochs")
+      .at_least(0);
+  table.add("momentum", &F::momentum, "momentum").between(0, 1);
+  table.add("weight_decay", &F::weight_decay, "L2, added to the gradient").at_least(0);
+  table.add("label_smoothing", &F::label_smoothing, "share of the target spread over all classes").between(0, 1);
+
+  table.group("Checkpoints");
+  table.add("actual_save_freq", &F::actual_save_freq, "epoch_NNN.chk every so many epochs")
+      .at_least(1)
+      .changes_on_resume();
+  table.add("checkpoint_steps", &F::checkpoint_steps, "also save last.chk every so many steps; 0: at the end of epochs")
+      .at_least(0)
+      .changes_on_resume();
+
+  table.group("Data");
+  table.add("workers", &F::workers, "threads that read images; 0: the training thread does")
+      .between(0, 1024)
+      .changes_on_resume();
+  table.add("limit", &F::limit, "use the first so many images only; 0: all").at_least(0);
+  table.add("max_bad_share", &F::max_bad_share, "stop when more than this share of the images cannot be read")
+      .between(0, 1);
+  table.add("overfit_one_batch", &F::overfit_one_batch, "train on the first batch only, again and again (a check)");
+
+  add_compute_options(table);
+  add_log_options(table, "log lines as JSON on stdout");
+  return table;
+}
+
+}  // namespace
+
+const OptionTable& fit_options() {
+  static const OptionTable table = make_table();
+  return table;
+}
+
+void resolve(FitOptions& options, OptionValues& values) {
+  rules::check_effect(values, options.schedule == "step", {"lrde"}, "the schedule is cosine");
+  rules::check_input_size(options.input_size);
+  rules::check_run_name(options.name, options.resume);
+  PEN_CHECK_AS(usage, options.warmup_epochs <= static_cast<double>(options.epochs),
+               "--warmup_epochs: ", options.warmup_epochs, " is more than all ", options.epochs, " epochs");
+}
+
+}  // namespace pen

@@ -1,0 +1,99 @@
+#include "train/optim.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/kernels.h"
+
+namespace pen {
+namespace {
+
+std::vector<Tensor> zeros_like(const std::vector<NamedTensor>& parameters) {
+  std::vector<Tensor> out;
+  for (const NamedTensor& p : parameters)
+    out.push_back(Tensor::zeros(p.tensor.shape(), p.tensor.dtype(), p.tensor.device()));
+  return out;
+}
+
+}  // namespace
+
+void Optimizer::zero_grad() {
+  for (NamedTensor& p : parameters_) p.tensor.clear_grad();
+}
+
+Sgd::Sgd(std::vector<NamedTensor> parameters, double rate, double momentum, double weight_decay)
+    : Optimizer(std::move(parameters), rate),
+      momentum_(momentum),
+      decay_(weight_decay),
+      velocity_(zeros_like(parameters_)) {}
+
+void Sgd::step(double scale) {
+  PEN_CHECK(scale == 1.0, "sgd: gradients are not clipped here, scale ", scale);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Tensor& w = parameters_[i].tensor;
+    const Tensor g = w.grad();
+    if (!g.defined()) continue;
+    dispatch(w.dtype(), "sgd", [&]<class T>() {
+      kernels::sgd_step(context(w.device()), w.numel(), lr, momentum_, decay_, steps_ == 0, g.data<T>(),
+                        w.mutable_data<T>(), velocity_[i].mutable_data<T>());
+    });
+  }
+  ++steps_;
+}
+
+std::vector<NamedTensor> Sgd::state() {
+  std::vector<NamedTensor> out;
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    out.push_back({parameters_[i].name + ".momentum_buffer", velocity_[i]});
+  return out;
+}
+
+Adam::Adam(std::vector<NamedTensor> parameters, double rate, double weight_decay, double beta1, double beta2,
+           double eps)
+    : Optimizer(std::move(parameters), rate),
+      decay_(weight_decay),
+      beta1_(beta1),
+      beta2_(beta2),
+      eps_(eps),
+      mean_(zeros_like(parameters_)),
+      square_(zeros_like(parameters_)) {}
+
+void Adam::step(double scale) {
+  ++steps_;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Tensor& w = parameters_[i].tensor;
+    const Tensor g = w.grad();
+    if (!g.defined()) continue;
+    dispatch(w.dtype(), "adam", [&]<class T>() {
+      kernels::adam_step(context(w.device()), w.numel(), steps_, lr, beta1_, beta2_, eps_, decay_, scale, g.data<T>(),
+                         w.mutable_data<T>(), mean_[i].mutable_data<T>(), square_[i].mutable_data<T>());
+    });
+  }
+}
+
+std::vector<NamedTensor> Adam::state() {
+  std::vector<NamedTensor> out;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    out.push_back({parameters_[i].name + ".exp_avg", mean_[i]});
+    out.push_back({parameters_[i].name + ".exp_avg_sq", square_[i]});
+  }
+  return out;
+}
+
+double gradient_norm(const std::vector<NamedTensor>& parameters) {
+  Tensor sum;
+  for (const NamedTensor& p : parameters) {
+    const Tensor g = p.tensor.grad();
+    if (!g.defined()) continue;
+    if (!sum.defined()) sum = Tensor::zeros({1}, DType::f64, g.device());
+    dispatch(g.dtype(), "gradient_norm", [&]<class T>() {
+      kernels::sum_squares(context(g.device()), g.numel(), g.data<T>(), sum.mutable_data<double>(),
+                           kernels::Accum::add);
+    });
+  }
+  return sum.defined() ? std::sqrt(sum.item()) : 0.0;
+}
+
+double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
+
+}  // namespace pen

@@ -1,0 +1,66 @@
+// Optimisers over named parameters. Their whole state can be listed, saved and loaded.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "layers/module.h"
+
+namespace pen {
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  // One update of every parameter that has a gradient. `scale` multiplies the gradients first (clipping).
+  virtual void step(double scale = 1.0) = 0;
+  // The state as tensors named "<parameter>.<entry>", sharing memory with the optimiser.
+  virtual std::vector<NamedTensor> state() = 0;
+  virtual std::int64_t steps() const = 0;
+  virtual void set_steps(std::int64_t steps) = 0;
+
+  void zero_grad();
+  const std::vector<NamedTensor>& parameters() const { return parameters_; }
+  double lr;
+
+ protected:
+  Optimizer(std::vector<NamedTensor> parameters, double rate) : lr(rate), parameters_(std::move(parameters)) {}
+  std::vector<NamedTensor> parameters_;
+};
+
+// SGD with momentum and L2 decay, PyTorch's form: g' = g + decay w; v = momentum v + g'; w -= lr v.
+class Sgd : public Optimizer {
+ public:
+  Sgd(std::vector<NamedTensor> parameters, double lr, double momentum, double weight_decay);
+  void step(double scale = 1.0) override;
+  std::vector<NamedTensor> state() override;  // <parameter>.momentum_buffer
+  std::int64_t steps() const override { return steps_; }
+  void set_steps(std::int64_t steps) override { steps_ = steps; }
+
+ private:
+  double momentum_, decay_;
+  std::int64_t steps_ = 0;
+  std::vector<Tensor> velocity_;
+};
+
+// Adam (Kingma, Ba, ICLR 2015) with L2 decay added to the gradient, not decoupled.
+class Adam : public Optimizer {
+ public:
+  Adam(std::vector<NamedTensor> parameters, double lr, double weight_decay, double beta1 = 0.9, double beta2 = 0.999,
+       double eps = 1e-8);
+  void step(double scale = 1.0) override;
+  std::vector<NamedTensor> state() override;  // <parameter>.exp_avg, <parameter>.exp_avg_sq
+  std::int64_t steps() const override { return steps_; }
+  void set_steps(std::int64_t steps) override { steps_ = steps; }
+
+ private:
+  double decay_, beta1_, beta2_, eps_;
+  std::int64_t steps_ = 0;
+  std::vector<Tensor> mean_, square_;
+};
+
+// sqrt of the sum of squares of all gradients.
+double gradient_norm(const std::vector<NamedTensor>& parameters);
+// The factor that clips gradients of this norm: min(1, max_norm / (norm + 1e-6)), as PyTorch's clip_grad_norm_.
+double clip_factor(double norm, double max_norm);
+
+}  // namespace pen

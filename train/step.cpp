@@ -1,0 +1,238 @@
+#include "train/step.h"
+
+#include <cmath>
+
+#include "tensor/autograd.h"
+#include "tensor/ops.h"
+#include "train/criteria.h"
+
+namespace pen {
+namespace {
+
+Tensor label_tensor(const Batch& batch) {
+  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
+}
+
+// mask_avg, mask_std (unbiased, of each image's mean), mask_entropy, mask_tv
+void log_mask(const Tensor& mask, StepLog& log) {
+  const std::vector<double> s = ops::mask_statistics(mask.detach()).to(DType::f64).to_vector<double>();
+  const std::size_t n = s.size() / 3;
+  double average[3] = {}, spread = 0;
+  for (std::size_t i = 0; i < s.size(); ++i) average[i % 3] += s[i] / static_cast<double>(n);
+  for (std::size_t i = 0; i < n; ++i) spread += (s[3 * i] - average[0]) * (s[3 * i] - average[0]);
+  log.emplace_back("mask_avg", average[0]);
+  log.emplace_back("mask_std", n > 1 ? std::sqrt(spread / static_cast<double>(n - 1)) : 0.0);
+  log.emplace_back("mask_entropy", average[1]);
+  log.emplace_back("mask_tv", average[2]);
+}
+
+// Restores training or evaluation mode on every way out.
+class ModeScope {
+ public:
+  ModeScope(Module& module, bool training) : module_(module), before_(module.is_training()) { module.train(training); }
+  ~ModeScope() { module_.train(before_); }
+  ModeScope(const ModeScope&) = delete;
+
+ private:
+  Module& module_;
+  bool before_;
+};
+
+}  // namespace
+
+double accuracy(const std::vector<std::int64_t>& predicted, const std::vector<std::int64_t>& labels) {
+  std::size_t right = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) right += predicted[i] == labels[i];
+  return labels.empty() ? 0 : 100.0 * static_cast<double>(right) / static_cast<double>(labels.size());
+}
+
+// What the later passes need of the clean one.
+struct TrainStep::Clean {
+  Tensor logits;             // without history
+  std::vector<Tensor> taps;  // detached: the masker does not train the classifier
+  std::vector<std::int64_t> predicted;
+  double loss = 0;
+};
+
+// One masked side.
+struct TrainStep::Side {
+  const char* prefix;
+  Tensor masker_loss;      // weighted criterion
+  Tensor classifier_loss;  // weighted cross entropy
+  std::vector<std::pair<std::string, double>> log;
+};
+
+TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker& masker,
+                     Optimizer& classifier_optimizer, Optimizer& masker_optimizer)
+    : options_(options),
+      classifier_(classifier),
+      masker_(masker),
+      classifier_optimizer_(classifier_optimizer),
+      masker_optimizer_(masker_optimizer),
+      criterion_in_(make_criterion(options, MaskSide::in, classifier.classes())),
+      criterion_out_(make_criterion(options, MaskSide::out, classifier.classes())),
+      zoo_(options.zoo_mode == "historic" ? static_cast<std::size_t>(options.f_size) : 0) {
+  if (options.fixed_classifier) {
+    classifier.set_requires_grad(false);
+    classifier.eval();
+  }
+}
+
+// z and the taps; in CA also cross entropy and one SGD step on it.
+TrainStep::Clean TrainStep::clean_pass(const Batch& batch, bool update) {
+  Clean clean;
+  const Tensor labels = label_tensor(batch);
+  ClassifierOutput out;
+  Tensor loss;
+  if (update) {
+    classifier_optimizer_.zero_grad();
+    out = classifier_.forward(batch.images);
+    loss = ops::mean(ops::cross_entropy(out.logits, labels));
+    clean.loss = loss.item();
+    backward(loss);
+    observe("clean");
+    if (std::isfinite(clean.loss)) classifier_optimizer_.step();
+    classifier_optimizer_.zero_grad();
+  } else {
+    NoGrad no_grad;
+    out = classifier_.forward(batch.images);
+    clean.loss = ops::mean(ops::cross_entropy(out.logits, labels)).item();
+  }
+  clean.logits = out.logits.detach();
+  clean.predicted = ops::argmax(clean.logits);
+  for (const Tensor& tap : out.taps) clean.taps.push_back(tap.detach());
+  return clean;
+}
+
+Tensor TrainStep::draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const {
+  if (!options_.add_prob_layers) return {};
+  std::vector<double> p(static_cast<std::size_t>(n));
+  for (double& v : p) v = draws.uniform(options_.prob_sample_low, options_.prob_sample_high);
+  return Tensor::from(p, {n}).to(like.dtype()).to(like.device());
+}
+
+Tensor TrainStep::make_mask(const Batch& batch, const Clean& clean, const Tensor& p, Rng& draws) {
+  MaskerInput input;
+  input.taps = clean.taps;
+  input.height = batch.images.size(1);
+  input.width = batch.images.size(2);
+  input.p = p;
+  if (options_.add_class_ids) input.class_ids = label_tensor(batch);
+  return masker_.forward(input, &draws);
+}
+
+// The classifier's view of one side of the mask, and what the criterion says about it.
+TrainStep::Side TrainStep::masked_pass(MaskSide which, const Batch& batch, const Clean& clean, const Tensor& mask,
+                                       const Tensor& p, Classifier& judge) {
+  const bool in = which == MaskSide::in;
+  const TrainOptions::Side& o = in ? options_.mask_in : options_.mask_out;
+  Side side;
+  side.prefix = in ? "masked_in___" : "masked_out___";
+  const Tensor masked = in ? ops::mask_in(batch.images, mask) : ops::mask_out(batch.images, mask);
+  const Tensor logits = judge.logits(masked);
+  const Tensor loss = ops::mean(ops::cross_entropy(logits, label_tensor(batch)));
+  const CriterionResult result =
+      (in ? *criterion_in_ : *criterion_out_)({mask, logits, loss, batch.labels, clean.predicted, clean.logits, p});
+  side.classifier_loss = ops::affine(loss, o.weight, 0);
+  side.masker_loss = ops::affine(result.total, o.weight, 0);
+  side.log.emplace_back("classifier_loss", loss.item());
+  side.log.emplace_back("acc", accuracy(ops::argmax(logits.detach()), batch.labels));
+  for (const char* key : {"correct_on_masked", "mistaken_on_masked", "nontrivially_confused", "mask_reg"})
+    if (const auto it = result.logged.find(key); it != result.logged.end()) side.log.emplace_back(key, it->second);
+  return side;
+}
+
+StepLog TrainStep::train(const Batch& batch, std::int64_t step, Rng& draws) {
+  const bool ca = !options_.fixed_classifier;
+  StepLog log;
+
+  // 1. Clean pass. In CA the classifier learns from it, and may be kept for later.
+  if (ca) classifier_.train();
+  const Clean clean = clean_pass(batch, ca);
+  if (ca && step % options_.save_freq == 0) zoo_.store(classifier_, draws);
+  log.emplace_back("classifier_loss", clean.loss);
+  log.emplace_back("acc", accuracy(clean.predicted, batch.labels));
+
+  // 2. The mask. What follows reads a detached copy, whose gradient is then sent through the masker once.
+  masker_.train();
+  masker_optimizer_.zero_grad();
+  const Tensor p = draw_areas(batch.images.size(0), draws, batch.images);
+  const Tensor mask = make_mask(batch, clean, p, draws);
+  Tensor seen = mask.detach();
+  seen.set_requires_grad(true);
+  log_mask(mask, log);
+
+  // 3. Whether the classifier also learns from the masked images, and which classifier looks at them.
+  const bool skip = ca && draws.bernoulli(options_.prob_historic);
+  const bool update = ca && !skip;
+  Classifier* judge = &classifier_;
+  if (skip && !zoo_.empty()) {
+    if (!historic_) {
+      Rng unused;
+      historic_ = make_classifier({classifier_.arch(), classifier_.classes(), options_.width}, unused);
+      historic_->to(classifier_.device());
+      historic_->to(classifier_.dtype());
+    }
+    load_state(*historic_, zoo_.draw(draws), "zoo");
+    historic_->set_requires_grad(false);
+    historic_->eval();
+    judge = historic_.get();
+  }
+
+  // 4. Masked in, then masked out. Each side's graph is walked and freed before the other is built: the masker's loss
+  // down to the mask, the classifier's loss down to its parameters. Both gradients belong to the same weights.
+  double masker_loss = 0, classifier_loss = 0;
+  const std::vector<NamedTensor> learned = classifier_.parameters();
+  BackwardOptions to_mask{update, {seen}}, to_classifier;
+  for (const NamedTensor& t : learned) to_classifier.only.push_back(t.tensor);
+  StepLog sides;
+  for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
+    if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
+    Side side = masked_pass(which, batch, clean, seen, p, *judge);
+    backward(side.masker_loss, {}, to_mask);
+    if (update) backward(side.classifier_loss, {}, to_classifier);
+    masker_loss += side.masker_loss.item();
+    classifier_loss += side.classifier_loss.item();
+    for (auto& [key, value] : side.log) sides.emplace_back(side.prefix + key, value);
+  }
+  log.insert(log.end(), sides.begin(), sides.end());
+  log.emplace_back("masked_total___classifier_loss", classifier_loss);
+  log.emplace_back("masked_total___loss", masker_loss);
+
+  // 5. Updates, all or none.
+  if (update) observe("masked");
+  const bool finite = std::isfinite(masker_loss) && std::isfinite(classifier_loss) && std::isfinite(clean.loss);
+  if (finite) {
+    if (update) classifier_optimizer_.step();
+    backward(mask, seen.grad());
+    const double norm = gradient_norm(masker_optimizer_.parameters());
+    observe("masker");
+    masker_optimizer_.step(clip_factor(norm, options_.clip_norm));
+  }
+  return log;
+}
+
+StepLog TrainStep::validate(const Batch& batch, Rng& draws) {
+  NoGrad no_grad;
+  const ModeScope classifier_mode(classifier_, false), masker_mode(masker_, false);
+  StepLog log;
+  const Clean clean = clean_pass(batch, false);
+  log.emplace_back("classifier_loss", clean.loss);
+  log.emplace_back("acc", accuracy(clean.predicted, batch.labels));
+  const Tensor p = draw_areas(batch.images.size(0), draws, batch.images);
+  const Tensor mask = make_mask(batch, clean, p, draws);
+  log_mask(mask, log);
+  double masker_loss = 0, classifier_loss = 0;
+  for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
+    if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
+    const Side side = masked_pass(which, batch, clean, mask, p, classifier_);
+    masker_loss += side.masker_loss.item();
+    classifier_loss += side.classifier_loss.item();
+    for (const auto& [key, value] : side.log) log.emplace_back(side.prefix + key, value);
+  }
+  log.emplace_back("masked_total___classifier_loss", classifier_loss);
+  log.emplace_back("masked_total___loss", masker_loss);
+  return log;
+}
+
+}  // namespace pen

@@ -1,0 +1,69 @@
+// THE training step: FIX and CA, as spec'd by Phang, Park, Geras 2020 (section 3, algorithm of the reference).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "layers/losses.h"
+#include "models/classifier.h"
+#include "models/masker.h"
+#include "train/optim.h"
+#include "train/options.h"
+#include "train/zoo.h"
+
+namespace pen {
+
+struct Batch {
+  Tensor images;                     // (N,S,S,3) normalised, on the device
+  std::vector<std::int64_t> labels;  // (N), classes of the classifier
+};
+
+// What one step says about itself, in the order of the reference's log.
+using StepLog = std::vector<std::pair<std::string, double>>;
+
+class TrainStep {
+ public:
+  // References must outlive the step. With options.fixed_classifier the classifier is frozen here.
+  TrainStep(const TrainOptions& options, Classifier& classifier, Masker& masker, Optimizer& classifier_optimizer,
+            Optimizer& masker_optimizer);
+
+  // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
+  // its position is the whole random state. A loss that is not finite leaves the masker as it was and is in the log.
+  StepLog train(const Batch& batch, std::int64_t step, Rng& draws);
+  // The same quantities without any update: both networks in evaluation mode.
+  StepLog validate(const Batch& batch, Rng& draws);
+
+  Zoo& zoo() { return zoo_; }
+  // Called with "clean", "masked" once the classifier's gradients of that pass are complete, and "masker" before the
+  // masker's update: for tests and for people who study gradients.
+  std::function<void(const char* stage)> observer;
+
+ private:
+  struct Clean;
+  struct Side;
+  Clean clean_pass(const Batch& batch, bool update);
+  Tensor make_mask(const Batch& batch, const Clean& clean, const Tensor& p, Rng& draws);
+  Side masked_pass(MaskSide side, const Batch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
+                   Classifier& judge);
+  Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;
+  void observe(const char* stage) const {
+    if (observer) observer(stage);
+  }
+
+  const TrainOptions options_;
+  Classifier& classifier_;
+  Masker& masker_;
+  Optimizer& classifier_optimizer_;
+  Optimizer& masker_optimizer_;
+  std::unique_ptr<Criterion> criterion_in_, criterion_out_;
+  Zoo zoo_;
+  std::unique_ptr<Classifier> historic_;  // takes the states drawn from the zoo
+};
+
+// Percentage of rows whose largest logit is the label's.
+double accuracy(const std::vector<std::int64_t>& predicted, const std::vector<std::int64_t>& labels);
+
+}  // namespace pen
