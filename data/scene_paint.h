@@ -14,9 +14,9 @@ namespace pen::paint {
 
 struct Rgb {
   float r = 0, g = 0, b = 0;
-  friend Rgb operator+(Rgb a, Rgb b) { return {a.r + b.r, a.g + b.g, a.b + b.b}; }
-  friend Rgb operator*(Rgb a, float k) { return {a.r * k, a.g * k, a.b * k}; }
 };
+inline Rgb operator+(Rgb p, Rgb q) { return {p.r + q.r, p.g + q.g, p.b + q.b}; }
+inline Rgb operator*(Rgb p, float k) { return {p.r * k, p.g * k, p.b * k}; }
 inline Rgb mix(Rgb a, Rgb b, float t) { return a * (1 - t) + b * t; }
 inline float distance(Rgb a, Rgb b) { return std::hypot(a.r - b.r, a.g - b.g, a.b - b.b); }
 inline float smooth_step(float low, float high, float x) {
