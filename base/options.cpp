@@ -119,7 +119,7 @@ std::string describe(const Origin& origin) {
   return origin.via.empty() ? out : str(out, " (", origin.via, ")");
 }
 
-Option& Option::one_of(std::vector<std::string> list) { return choices = std::move(list), *this; }
+Option& Option::one_of(std::vector<std::string> list) { return choices = std::move(list), value_name = "NAME", *this; }
 Option& Option::at_least(double value) { return least = value, *this; }
 Option& Option::above(double value) { return least = value, least_excluded = true, *this; }
 Option& Option::between(double low, double high) { return least = low, most = high, *this; }
@@ -247,6 +247,8 @@ void OptionValues::set_text(const Option& option, const std::string& text, const
              str(where(option, origin), ": '", text, "' is not one of ",
                  fmt::format("{}", fmt::join(option.choices, ", ")), option.nullable ? ", none" : ""),
              did_you_mean(text, option.choices));
+      // an unset shell variable, most likely
+      PEN_CHECK_AS(usage, none || !text.empty(), where(option, origin), ": its value is empty");
       field<std::string>(option, object_) = none ? "" : text;
       break;
     }

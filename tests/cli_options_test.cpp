@@ -1,8 +1,13 @@
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/options.h"
+#include "eval/options.h"
+#include "train/bench_options.h"
+#include "train/fit_options.h"
 #include "train/kl_options.h"
 #include "train/options.h"
 
@@ -129,19 +134,86 @@ TEST_CASE("the defaults of the reference") {
   for (const auto* name : {"log_buffer", "casms_path", "log_path"}) CHECK(t.at(name).ignored);
 }
 
-TEST_CASE("every default lies within its own bounds, every option is documented") {
-  const TrainOptions defaults;
-  for (const Option& option : train_options().options()) {
-    INFO(option.name);
-    CHECK(option.doc.size() > 5);
-    if (option.ignored || option.type == OptionType::texts) continue;
-    const std::string text = format_value(option, &defaults);
-    if (option.type == OptionType::text && text == "none" && !option.nullable && option.choices.empty()) continue;
-    TrainOptions copy;
-    OptionValues values(train_options(), &copy);
-    values.set_text(option, text, {});
-    CHECK(format_value(option, &copy) == text);
+TEST_CASE("in every table: defaults lie within their bounds, options are documented, JSON gives the same back") {
+  for (const OptionTable* table :
+       {&train_options(), &fit_options(), &bench_options(), &score_options(), &explain_options()}) {
+    const auto defaults = table->defaults();
+    std::set<std::string> names;
+    for (const Option& option : table->options()) {
+      INFO(option.name);
+      CHECK(option.doc.size() > 5);
+      CHECK(names.insert(option.name).second);
+      for (const std::string& alias : option.aliases) CHECK(names.insert(alias).second);
+      if (option.ignored || option.required || option.type == OptionType::texts) continue;
+      const auto copy = table->defaults();
+      OptionValues values(*table, copy.get());
+      const std::string text = format_value(option, defaults.get());
+      values.set_text(option, text, {});
+      CHECK(format_value(option, copy.get()) == text);
+    }
+    const auto copy = table->defaults();
+    OptionValues values(*table, copy.get());
+    for (const Option& option : table->options())
+      if (option.required) values.set_text(option, option.choices.empty() ? "x" : option.choices[0], {});
+    const std::string json = to_json(*table, copy.get());
+    const auto read_back = table->defaults();
+    OptionValues(*table, read_back.get()).read_json(json, "args.json");
+    CHECK(to_json(*table, read_back.get()) == json);
   }
+}
+
+// Rules between the options of one command, as the program applies them.
+template <class Options>
+std::string refused(const OptionTable& table, const std::vector<std::pair<std::string, std::string>>& words) {
+  return refusal([&] {
+    Options options;
+    OptionValues values(table, &options);
+    for (const auto& [name, text] : words) values.set_text(name, text, {OptionSource::command_line, {}, {}});
+    values.check_required();
+    resolve(options, values);
+  });
+}
+
+TEST_CASE("rules of score, explain, bench and fit-classifier") {
+  using Words = std::vector<std::pair<std::string, std::string>>;
+  const auto score = [](const std::string& mode, Words words) {
+    words.insert(words.begin(), {{"val_json", "v"}, {"bboxes_path", "b"}, {"output_path", "o"}, {"mode", mode}});
+    return refused<ScoreRunOptions>(score_options(), words);
+  };
+  CHECK(contains(score("casme", {}), "--mode casme needs --casm_path"));
+  CHECK(contains(score("external", {{"resnet_path", "r"}}), "--mode external needs --casm_path, the file of boxes"));
+  CHECK(contains(score("center", {}), "--mode center needs --resnet_path"));
+  CHECK(contains(score("max", {{"resnet_path", "r"}, {"casm_path", "c"}}), "--casm_path has no effect"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"classifier_load_mode", "pickle"}}), "did you mean pickled?"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"classifier_load_mode", "path:"}}), "path:FILE"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"classifier_load_mode", "original"}}), "needs --resnet_path"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"erode", "1"}, {"dilate", "1"}}), "contradict"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"per_image", "x.txt"}}), "neither in .csv nor in .jsonl"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"pot", "1.5"}}), "out of bounds"));
+  CHECK(contains(score("casme", {{"casm_path", "c"}, {"bootstrap", "0"}, {"confidence", "0.9"}}), "no effect"));
+  CHECK(parse_classifier_load_mode("path:a b").file == "a b");
+
+  CHECK(contains(refused<ExplainOptions>(explain_options(), {{"casm_path", "c"}, {"output_path", "o"}}),
+                 "images is missing"));
+  CHECK(contains(refused<ExplainOptions>(
+                     explain_options(),
+                     {{"images", "i"}, {"casm_path", "c"}, {"output_path", "o"}, {"classifier_load_mode", "original"}}),
+                 "is for score"));
+
+  const auto bench = [](const Words& words) { return refused<BenchOptions>(bench_options(), words); };
+  CHECK(contains(bench({{"what", "loader"}}), "the folder of images is missing"));
+  CHECK(contains(bench({{"what", "step"}, {"path", "x"}}), "what is 'x' for?"));
+  CHECK(contains(bench({{"what", "step"}, {"workers", "2"}}), "--workers has no effect"));
+  CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"arch", "resnet18"}}), "--arch has no effect"));
+  CHECK(contains(bench({{"what", "steps"}}), "did you mean step?"));
+
+  const auto fit = [](Words words) {
+    words.insert(words.begin(), {{"train_json", "t"}, {"output_path", "o"}});
+    return refused<FitOptions>(fit_options(), words);
+  };
+  CHECK(contains(fit({{"lrde", "5"}}), "--lrde has no effect: the schedule is cosine"));
+  CHECK(contains(fit({{"warmup_epochs", "100"}}), "more than all 90 epochs"));
+  CHECK(contains(fit({{"label_smoothing", "1.5"}}), "between 0 and 1"));
 }
 
 TEST_CASE("values are typed and bounded") {
@@ -161,6 +233,7 @@ TEST_CASE("values are typed and bounded") {
         "--arch: 'resnet51' is not one of resnet18, resnet34, resnet50, resnet101, resnet152\ndid you mean resnet50?");
   CHECK(contains(said("masker_use_layers", "3,5"), "between 0 and 4"));
   CHECK(contains(said("masker_use_layers", "3,,4"), "'' is not a whole number"));
+  CHECK(said("train_json", "") == "--train_json: its value is empty");
   CHECK(Call("", {{"save_freq", "1e8"}}).options.save_freq == 100000000);
   CHECK(Call("", {{"apply_gumbel_tau", "-1"}}).options.apply_gumbel_tau == -1);
   CHECK(Call("", {{"lambda_tv", "none"}}).options.lambda_tv == std::nullopt);

@@ -1,0 +1,11 @@
+#include "cli/commands.h"
+
+namespace pen::cli {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> list = {prepare_command(), sample_command(), doctor_command(), options_command(),
+                                            completion_command()};
+  return list;
+}
+
+}  // namespace pen::cli

@@ -1,0 +1,19 @@
+// The list of all subcommands, each in its own file cmd_<name>.cpp.
+#pragma once
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace pen::cli {
+
+// In the order of the help. A command is listed when it works.
+const std::vector<Command>& commands();
+
+Command prepare_command();
+Command sample_command();
+Command doctor_command();
+Command options_command();
+Command completion_command();
+
+}  // namespace pen::cli

@@ -1,0 +1,148 @@
+#include "eval/options.h"
+
+#include "base/nearest.h"
+#include "base/option_rules.h"
+
+namespace pen {
+namespace {
+
+OptionTable make_score_table() {
+  OptionsOf<ScoreRunOptions> table;
+  using S = ScoreRunOptions;
+  table.group("What is scored");
+  table.add("val_json", &S::val_json, "metadata of the images").placeholder("FILE").must_be_given();
+  table.add("bboxes_path", &S::bboxes_path, "their annotated boxes").placeholder("FILE").must_be_given();
+  table.add("mode", &S::mode, "casme: the masks of a masker; external: boxes from a file; the others are baselines")
+      .one_of({"casme", "max", "min", "center", "ground_truth", "external"})
+      .must_be_given();
+  table.add("casm_path", &S::casm_path, "casme: the masker's checkpoint; external: the file of boxes")
+      .placeholder("FILE")
+      .or_none();
+  table
+      .add("classifier_load_mode", &S::classifier_load_mode,
+           "casme: pickled is the checkpoint's own classifier, original that of resnet_path, path:FILE another")
+      .placeholder("MODE");
+  table
+      .add("resnet_path", &S::resnet_path,
+           "the original classifier, which judges the crops of the saliency metric; none: the checkpoint's own")
+      .placeholder("FILE")
+      .or_none();
+  table.add("use_p", &S::use_p, "target area for a masker with add_prob_layers").between(0, 1);
+
+  table.group("How");
+  table.add("protocol", &S::protocol, "paper: as the published numbers were made; strict: its quirks repaired")
+      .one_of({"paper", "strict"});
+  table.add("break_ratio", &S::break_ratio, "resize both sides to the input's, instead of cutting the longer one");
+  table.add("erode", &S::erode, "erosions of the binarised mask before its component is chosen").between(0, 1024);
+  table.add("dilate", &S::dilate, "dilations of it").between(0, 1024);
+  table.add("pot", &S::pot, "fraction of the images that is scored").above(0).most = 1;
+  table.add("limit", &S::limit, "score the first so many images only; 0: all").at_least(0);
+  table.add("input_size", &S::input_size, "side of the square input; 0: the checkpoint's, or 224").between(0, 2048);
+
+  table.group("Results");
+  table.add("output_path", &S::output_path, "JSON file for the totals").placeholder("FILE").must_be_given();
+  table.add("record_bboxes", &S::record_bboxes, "file for the predicted boxes, readable by mode external")
+      .placeholder("FILE")
+      .or_none();
+  table.add("per_image", &S::per_image, "file for the results of each image, .csv or .jsonl")
+      .placeholder("FILE")
+      .or_none();
+  table.add("bootstrap", &S::bootstrap, "resamples for the confidence intervals; 0: none").between(0, 1000000);
+  table.add("confidence", &S::confidence, "level of the intervals").between(0.5, 0.9999);
+
+  table.group("Data");
+  table.add("workers", &S::workers, "threads that read images; 0: the main thread does").between(0, 1024);
+  table.add("batch_size", &S::batch_size, "images at a time").between(1, 65536);
+
+  add_compute_options(table);
+  add_log_options(table, "the totals as JSON on stdout too");
+  table.group("Accepted without effect");
+  table.ignore("print_freq", "of the reference; --progress says how progress is shown");
+  table.ignore("not_normalize", "of the reference, where it has no effect either");
+  return table;
+}
+
+OptionTable make_explain_table() {
+  OptionsOf<ExplainOptions> table;
+  using E = ExplainOptions;
+  table.group("What is explained");
+  table.add("images", &E::images, "image files, folders of images, or - for a list of them on stdin")
+      .placeholder("IMAGE|FOLDER...")
+      .by_place()
+      .must_be_given();
+  table.add("casm_path", &E::casm_path, "the masker's checkpoint").placeholder("FILE").must_be_given();
+  table
+      .add("classifier_load_mode", &E::classifier_load_mode,
+           "pickled: the checkpoint's own classifier; path:FILE: another")
+      .placeholder("MODE");
+  table.add("class_names", &E::class_names, "metadata JSON whose classes name the predictions; none: the checkpoint's")
+      .placeholder("FILE")
+      .or_none();
+  table.add("class_id", &E::class_id, "class for a masker with add_class_ids; -1: the predicted one").at_least(-1);
+  table.add("use_p", &E::use_p, "target area for a masker with add_prob_layers").between(0, 1);
+  table.add("limit", &E::limit, "explain the first so many images only; 0: all").at_least(0);
+
+  table.group("How");
+  table.add("protocol", &E::protocol, "how the box is drawn from the mask").one_of({"paper", "strict"});
+  table.add("break_ratio", &E::break_ratio, "resize both sides to the input's, instead of cutting the longer one");
+  table.add("batch_size", &E::batch_size, "images at a time").between(1, 65536);
+
+  table.group("Results");
+  table.add("output_path", &E::output_path, "folder for panels (.png), raw maps (.npy) and predictions (.json)")
+      .placeholder("FOLDER")
+      .must_be_given();
+
+  add_compute_options(table);
+  add_log_options(table, "one JSON object for each image on stdout");
+  return table;
+}
+
+}  // namespace
+
+const OptionTable& score_options() {
+  static const OptionTable table = make_score_table();
+  return table;
+}
+
+const OptionTable& explain_options() {
+  static const OptionTable table = make_explain_table();
+  return table;
+}
+
+ClassifierSource parse_classifier_load_mode(const std::string& text) {
+  using Kind = ClassifierSource::Kind;
+  if (text == "pickled") return {Kind::checkpoint, {}};
+  if (text == "original") return {Kind::original, {}};
+  if (text.starts_with("path:") && text.size() > 5) return {Kind::file, text.substr(5)};
+  fail(ErrorKind::usage, str("--classifier_load_mode: '", text, "' is none of pickled, original, path:FILE"),
+       did_you_mean(text, {"pickled", "original"}));
+}
+
+void resolve(ScoreRunOptions& options, OptionValues& values) {
+  const bool masker = options.mode == "casme", external = options.mode == "external";
+  const ClassifierSource classifier = parse_classifier_load_mode(options.classifier_load_mode);
+  PEN_CHECK_AS(usage, !masker || !options.casm_path.empty(), "--mode casme needs --casm_path, the masker's checkpoint");
+  PEN_CHECK_AS(usage, !external || !options.casm_path.empty(), "--mode external needs --casm_path, the file of boxes");
+  PEN_CHECK_AS(usage, masker || !options.resnet_path.empty(), "--mode ", options.mode,
+               " needs --resnet_path, the classifier that judges the crops of the saliency metric");
+  PEN_CHECK_AS(usage, classifier.kind != ClassifierSource::Kind::original || !options.resnet_path.empty(),
+               "--classifier_load_mode original needs --resnet_path");
+  const std::string why = "--mode is " + options.mode;
+  rules::check_effect(values, masker || external, {"casm_path"}, why);
+  rules::check_effect(values, masker, {"classifier_load_mode", "use_p", "erode", "dilate"}, why);
+  rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
+  PEN_CHECK_AS(usage, !(options.erode > 0 && options.dilate > 0), "--erode and --dilate contradict each other");
+  PEN_CHECK_AS(
+      usage, options.per_image.empty() || options.per_image.ends_with(".csv") || options.per_image.ends_with(".jsonl"),
+      "--per_image: '", options.per_image, "' ends neither in .csv nor in .jsonl");
+  PEN_CHECK_AS(usage, options.input_size == 0 || options.input_size >= 32, "--input_size: ", options.input_size,
+               " is below 32");
+  rules::check_input_size(options.input_size);
+}
+
+void resolve(ExplainOptions& options, OptionValues&) {
+  PEN_CHECK_AS(usage, parse_classifier_load_mode(options.classifier_load_mode).kind != ClassifierSource::Kind::original,
+               "--classifier_load_mode original is for score; here path:FILE names another classifier");
+}
+
+}  // namespace pen

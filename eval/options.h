@@ -1,0 +1,63 @@
+// Everything that `score` and `explain` can be told. Names and defaults of the reference's options are kept.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/run_options.h"
+
+namespace pen {
+
+struct ScoreRunOptions : LogOptions, ComputeOptions {
+  // What is scored
+  std::string val_json, bboxes_path, output_path, mode, casm_path;
+  std::string classifier_load_mode = "pickled";
+  std::string resnet_path;
+  std::optional<double> use_p;
+  // How
+  std::string protocol = "paper";
+  bool break_ratio = false;
+  std::int64_t erode = 0, dilate = 0;
+  double pot = 1.0;
+  std::int64_t limit = 0;
+  std::int64_t input_size = 0;
+  // What is written beside the totals
+  std::string record_bboxes, per_image;
+  std::int64_t bootstrap = 1000;
+  double confidence = 0.95;
+  // Data
+  std::int64_t workers = 4;
+  std::int64_t batch_size = 128;
+};
+
+struct ExplainOptions : LogOptions, ComputeOptions {
+  std::vector<std::string> images;  // files, folders, "-" for a list on stdin
+  std::string casm_path, output_path;
+  std::string classifier_load_mode = "pickled";
+  std::string class_names;
+  std::int64_t class_id = -1;
+  std::optional<double> use_p;
+  std::string protocol = "paper";
+  bool break_ratio = false;
+  std::int64_t batch_size = 8;
+  std::int64_t limit = 0;
+};
+
+const OptionTable& score_options();
+const OptionTable& explain_options();
+
+// Contradictions and options without effect are usage errors.
+void resolve(ScoreRunOptions& options, OptionValues& values);
+void resolve(ExplainOptions& options, OptionValues& values);
+
+// classifier_load_mode taken apart: pickled, original, or a file's path for `path:FILE`.
+struct ClassifierSource {
+  enum class Kind : std::uint8_t { checkpoint, original, file } kind = Kind::checkpoint;
+  std::string file;
+};
+// `pickled`: the checkpoint's own. Anything that is none of the three forms: a usage error.
+ClassifierSource parse_classifier_load_mode(const std::string& text);
+
+}  // namespace pen
