@@ -80,6 +80,8 @@ void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const float* 
                            {{DNNL_ARG_SRC, wrap(plan.activation, x)},
                             {DNNL_ARG_DIFF_DST, wrap(plan.activation, dy)},
                             {DNNL_ARG_SCALE, wrap(plan.channels, gamma)},
+                            // oneDNN 2.6 counts the shift among the inputs of this pass and never reads it.
+                            {DNNL_ARG_SHIFT, wrap(plan.channels, gamma)},
                             {DNNL_ARG_MEAN, wrap(plan.channels, mean)},
                             {DNNL_ARG_VARIANCE, wrap(plan.channels, var)},
                             {DNNL_ARG_DIFF_SRC, wrap(plan.activation, x_to)},
