@@ -57,7 +57,9 @@ void check_code(int index) {
 
 std::unique_ptr<Gpu> set_up(int index) {
   const int count = device_count();
-  PEN_CHECK_AS(device, index >= 0 && index < count, "cuda:", index, ": no such GPU; ", count, " found");
+  if (index < 0 || index >= count)
+    fail(ErrorKind::device, str("cuda:", index, ": no such GPU; ", count, " found"),
+         "check nvidia-smi, or use --device cpu");
   const DeviceScope scope(index);
   check_code(index);
   auto made = std::make_unique<Gpu>();

@@ -13,7 +13,7 @@ using index_t = std::int64_t;
 
 template <class T>
 PEN_HD inline T clamp_min(T x, T low) {
-  return x > low ? x : low;
+  return x < low ? low : x;  // in this order a NaN stays visible
 }
 
 template <class T>

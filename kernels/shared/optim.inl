@@ -15,9 +15,10 @@ void sum_squares(const Context& ctx, index_t n, const real* x, double* y, Accum 
 template <class Exec, class real>
 void sgd_step(const Context& ctx, index_t n, double lr, double momentum, double decay, bool first, const real* g,
               real* w, real* velocity) {
-  const real l = static_cast<real>(lr), m = static_cast<real>(first ? 0.0 : momentum), d = static_cast<real>(decay);
+  const real l = static_cast<real>(lr), m = static_cast<real>(momentum), d = static_cast<real>(decay);
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
-    const real v = m * velocity[i] + (g[i] + d * w[i]);
+    // The first step does not read the velocity: it may never have been set.
+    const real v = first ? g[i] + d * w[i] : m * velocity[i] + (g[i] + d * w[i]);
     velocity[i] = v;
     w[i] -= l * v;
   });

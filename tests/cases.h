@@ -1,0 +1,88 @@
+// One list of kernel cases for many consumers: parity between backends, guard words, equal bits, null outputs,
+// accumulation, benchmarks. A test guards that each kernel of kernels.def has one.
+//
+// A case's body names its buffers and returns the launch:
+//   [=](auto& b) -> Call {
+//     auto x = b.in("x", n);
+//     auto y = b.out("y", n);
+//     return [=](const Context& ctx) { kernels::copy(ctx, n, x, y); };
+//   }
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tests/buffers.h"
+
+namespace pen::test {
+
+using kernels::Accum;
+using kernels::Context;
+using Call = std::function<void(const Context&)>;
+
+struct Case {
+  std::string kernel, name;     // name: the kernel and what is special ("conv2d_fwd 7x7 stride 2")
+  double tolerance = 0;         // of float, relative to the largest element of the reference; 0: equal bits
+  double tolerance_double = 0;  // of double
+  std::string equal_bits_with;  // a case whose outputs, in order, must have the same bits (in-place variants)
+  std::string adds_to;          // for Accum::add: the Accum::write case; this one must give its start plus that
+  std::function<Call(Buffers<float>&)> body_f32;
+  std::function<Call(Buffers<double>&)> body_f64;
+};
+
+// The tolerances of the list, float and double.
+struct Tolerance {
+  double f32, f64;
+};
+constexpr Tolerance exact{0, 0};               // moves, comparisons, Philox
+constexpr Tolerance elementwise{2e-6, 1e-14};  // a few roundings; exp, log and tanh differ between host and device
+constexpr Tolerance summed{2e-6, 1e-12};       // sums in double in another order: at most n eps = 8e-12 for the longest
+constexpr Tolerance product{1e-5, 1e-13};      // dot products of up to about a thousand terms, in float
+
+class Registry {
+ public:
+  template <class Body>
+  Case& add(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
+    Case c;
+    c.kernel = kernel;
+    c.name = kernel + " " + variant;
+    c.tolerance = tolerance.f32;
+    c.tolerance_double = tolerance.f64;
+    c.body_f32 = [body](Buffers<float>& b) { return body(b); };
+    c.body_f64 = [body](Buffers<double>& b) { return body(b); };
+    cases.push_back(std::move(c));
+    return cases.back();
+  }
+  // Two cases from body(buffers, accum): the writing one and the adding one.
+  template <class Body>
+  void add_both(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
+    add(kernel, variant, tolerance, [body](auto& b) -> Call { return body(b, Accum::write); });
+    add(kernel, variant + " add", tolerance, [body](auto& b) -> Call { return body(b, Accum::add); }).adds_to =
+        kernel + " " + variant;
+  }
+  // Two cases from body(buffers, in_place): the second must give the bits of the first.
+  template <class Body>
+  void add_in_place(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
+    add(kernel, variant, tolerance, [body](auto& b) -> Call { return body(b, false); });
+    add(kernel, variant + " in place", tolerance, [body](auto& b) -> Call { return body(b, true); }).equal_bits_with =
+        kernel + " " + variant;
+  }
+  std::vector<Case> cases;
+};
+
+// Each file of cases adds its part.
+void add_library_cases(Registry& r);    // cases_library.cpp
+void add_pointwise_cases(Registry& r);  // cases_pointwise.cpp
+void add_norm_cases(Registry& r);       // cases_norm.cpp: norm in evaluation, optimisers
+void add_rows_cases(Registry& r);       // cases_rows.cpp: rows and columns, resizing
+void add_image_cases(Registry& r);      // cases_image.cpp: masks, logits
+
+const std::vector<Case>& all_cases();
+
+// What is true of a kernel for all its cases.
+bool is_library(const std::string& kernel);  // kernels.def says "library"
+
+}  // namespace pen::test

@@ -1,0 +1,193 @@
+// Where libraries share a name and not a meaning: what ours mean, pinned on both backends of the CPU.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+using namespace pen;
+using namespace pen::kernels;
+
+namespace {
+
+const Context both[] = {{}, {.device = {}, .backend = Backend::reference}};
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+using Floats = std::vector<float>;
+
+}  // namespace
+
+TEST_CASE("batch norm: the variance is the population's, divided by rows") {
+  const Floats x{1, 10, 2, 20, 3, 30, 6, 60}, gamma{2, 1}, beta{0.5f, 0};  // 4 rows, 2 channels
+  for (const Context& ctx : both) {
+    Floats y(8), mean(2), var(2);
+    batch_norm_fwd(ctx, {4, 2}, 0.0, x.data(), gamma.data(), beta.data(), y.data(), mean.data(), var.data());
+    CHECK(mean[0] == doctest::Approx(3));
+    CHECK(mean[1] == doctest::Approx(30));
+    CHECK(var[0] == doctest::Approx(3.5));  // (4 + 1 + 0 + 9) / 4; the sample's would be 14/3
+    CHECK(var[1] == doctest::Approx(350));
+    CHECK(y[0] == doctest::Approx(2 * (1 - 3) / std::sqrt(3.5) + 0.5));
+  }
+}
+
+TEST_CASE("batch norm: the running variance follows the sample variance, n/(n-1)") {
+  const Floats mean{3}, var{3.5f};
+  for (const Context& ctx : both) {
+    Floats running_mean{1}, running_var{1};
+    norm_running(ctx, {4, 1}, 0.1, mean.data(), var.data(), running_mean.data(), running_var.data());
+    CHECK(running_mean[0] == doctest::Approx(0.9 + 0.1 * 3));
+    CHECK(running_var[0] == doctest::Approx(0.9 + 0.1 * 14 / 3));
+    // One row has no sample variance: nothing becomes infinite.
+    norm_running(ctx, {1, 1}, 0.1, mean.data(), var.data(), running_mean.data(), running_var.data());
+    CHECK(std::isfinite(running_var[0]));
+  }
+}
+
+TEST_CASE("max pool: a tie goes to the first in row-major order, and padding never wins") {
+  const Pool2d d{.n = 1, .h = 2, .w = 4, .c = 1, .p = 1, .q = 2, .k = 2, .stride = 2, .pad = 0};
+  const Floats x{5, 5, 1, 7,   //
+                 5, 5, 7, 7};  // the second window: 1 7 / 7 7
+  for (const Context& ctx : both) {
+    Floats y(2), dx(8, not_a_number);
+    std::vector<std::uint8_t> index(2);
+    max_pool_fwd(ctx, d, x.data(), y.data(), index.data());
+    CHECK(y == Floats{5, 7});
+    CHECK(index == std::vector<std::uint8_t>{0, 1});
+    const Floats dy{10, 20};
+    max_pool_bwd(ctx, d, dy.data(), index.data(), dx.data());
+    CHECK(dx == Floats{10, 0, 0, 20, 0, 0, 0, 0});
+  }
+  const Pool2d padded{.n = 1, .h = 1, .w = 2, .c = 1, .p = 1, .q = 1, .k = 3, .stride = 2, .pad = 1};
+  const Floats negative{-3, -2};
+  for (const Context& ctx : both) {
+    float y = 0;
+    std::uint8_t index = 0;
+    max_pool_fwd(ctx, padded, negative.data(), &y, &index);
+    CHECK(y == -2);
+    CHECK(int{index} == 5);  // row 1, column 2 of the window
+  }
+}
+
+TEST_CASE("average pool: padding is not counted") {
+  const Pool2d d{.n = 1, .h = 1, .w = 2, .c = 1, .p = 1, .q = 1, .k = 3, .stride = 2, .pad = 1};
+  const Floats x{3, 5};
+  for (const Context& ctx : both) {
+    float y = 0;
+    avg_pool_fwd(ctx, d, x.data(), &y);
+    CHECK(y == 4);
+    Floats dx(2, not_a_number);
+    const float dy = 6;
+    avg_pool_bwd(ctx, d, &dy, dx.data());
+    CHECK(dx == Floats{3, 3});
+  }
+}
+
+TEST_CASE("convolution: dilation counts from 1, and the kernel is not flipped") {
+  const Floats x{1, 2, 3, 4, 5}, w{1, 10};
+  for (const Context& ctx : both) {
+    Floats dense(4), apart(3);
+    Conv2d d{.n = 1, .h = 1, .w = 5, .c = 1, .k = 1, .r = 1, .s = 2, .p = 1, .q = 4};
+    conv2d_fwd(ctx, d, x.data(), w.data(), static_cast<const float*>(nullptr), dense.data());
+    CHECK(dense == Floats{21, 32, 43, 54});
+    d.dilation = 2;
+    d.q = 3;
+    conv2d_fwd(ctx, d, x.data(), w.data(), static_cast<const float*>(nullptr), apart.data());
+    CHECK(apart == Floats{31, 42, 53});
+  }
+}
+
+TEST_CASE("convolution: channels last in activations, K,C,R,S in weights") {
+  // One pixel, two input channels, two outputs, a 1x1 kernel: w[k][c].
+  const Floats x{1, 10}, w{1, 2, 3, 4}, b{100, 200};
+  for (const Context& ctx : both) {
+    Floats y(2);
+    conv2d_fwd(ctx, {.n = 1, .h = 1, .w = 1, .c = 2, .k = 2, .r = 1, .s = 1, .p = 1, .q = 1}, x.data(), w.data(),
+               b.data(), y.data());
+    CHECK(y == Floats{121, 243});
+  }
+}
+
+TEST_CASE("convolution: a packed copy of weights is kept for its key only") {
+  Conv2d d{.n = 1, .h = 3, .w = 4, .c = 8, .k = 8, .r = 3, .s = 3, .p = 3, .q = 4, .pad = 1};
+  const Floats x(3 * 4 * 8, 1.0f), ones(8 * 8 * 9, 1.0f), twos(8 * 8 * 9, 2.0f);
+  Floats weights = ones;
+  const auto middle = [&](std::uint64_t key) {
+    Floats y(3 * 4 * 8, not_a_number);
+    d.weight_key = key;
+    conv2d_fwd(Context{}, d, x.data(), weights.data(), static_cast<const float*>(nullptr), y.data());
+    return y[(1 * 4 + 1) * 8];
+  };
+  CHECK(middle(0) == 72);
+  CHECK(middle(91) == 72);
+  weights = twos;  // the same memory, other contents
+  CHECK(middle(0) == 144);
+  CHECK(middle(92) == 144);
+}
+
+TEST_CASE("argmax: a tie goes to the lowest class") {
+  const Floats x{1, 3, 3, 2,  //
+                 4, 4, 4, 4};
+  for (const Context& ctx : both) {
+    std::vector<std::int64_t> best(2);
+    argmax_rows(ctx, 2, 4, x.data(), best.data());
+    CHECK(best == std::vector<std::int64_t>{1, 0});
+  }
+}
+
+TEST_CASE("relu: a NaN stays visible, alone and fused") {
+  const Floats x{not_a_number, -1, 2}, one{1}, zero{0}, zeros{0, 0, 0};
+  for (const Context& ctx : both) {
+    Floats y(3);
+    relu_fwd(ctx, 3, x.data(), y.data());
+    CHECK(std::isnan(y[0]));
+    CHECK(y[1] == 0);
+    CHECK(y[2] == 2);
+    add_relu(ctx, 3, x.data(), zeros.data(), y.data());
+    CHECK(std::isnan(y[0]));
+    for (const float* residual : {static_cast<const float*>(nullptr), zeros.data()}) {
+      norm_eval_fwd(ctx, {3, 1}, x.data(), one.data(), zero.data(), residual, true, y.data());
+      CHECK(std::isnan(y[0]));
+    }
+  }
+}
+
+TEST_CASE("sigmoid and softmax: large inputs neither overflow nor lose the small side") {
+  const Floats x{-200, 200, 1000, -1000};
+  for (const Context& ctx : both) {
+    Floats y(4), p(4);
+    sigmoid_fwd(ctx, 4, x.data(), y.data());
+    CHECK(y[1] == 1);
+    CHECK(y[0] >= 0);
+    CHECK(y[0] < 1e-30f);
+    CHECK(y[2] == 1);
+    softmax_fwd(ctx, 1, 4, x.data(), p.data());
+    CHECK(p == Floats{0, 0, 1, 0});
+    log_softmax_fwd(ctx, 1, 4, x.data(), p.data());
+    CHECK(p[2] == 0);
+    CHECK(p[3] == -2000);
+  }
+}
+
+TEST_CASE("sgd: the first step does not read the velocity") {
+  const float g = 2;
+  for (const Context& ctx : both) {
+    float w = 1, velocity = not_a_number;
+    sgd_step(ctx, 1, 0.5, 0.9, 0.0, true, &g, &w, &velocity);
+    CHECK(velocity == 2);
+    CHECK(w == 0);
+  }
+}
+
+TEST_CASE("total variation: borders count, a corner twice") {
+  const Floats m{0.5f, 0.5f, 0.5f,  //
+                 0.5f, 0.5f, 0.5f};
+  for (const Context& ctx : both) {
+    float y = 0;
+    total_variation_fwd(ctx, 1, 2, 3, 1.0, m.data(), &y);
+    CHECK(y == doctest::Approx(0.25 * (2 * 3 + 2 * 2)));  // constant inside: two rows of 3 and two columns of 2
+    total_variation_fwd(ctx, 1, 2, 3, 0.0, m.data(), &y);
+    CHECK(y == 0);
+  }
+}
