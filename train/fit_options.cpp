@@ -36,7 +36,7 @@ OptionTable make_table() {
       .changes_on_resume();
 
   table.group("Schedule and optimiser (SGD)");
-  table.add("epochs", &F::epochs, "epochs").between(1, 1e6);
+  table.add("epochs", &F::epochs, "passes over the training set").between(1, 1e6);
   table.add("batch_size", &F::batch_size, "images per step").between(1, 65536);
   table.add("max_steps", &F::max_steps, "stop after so many steps; 0: no limit").at_least(0).changes_on_resume();
   table.add("lr", &F::lr, "highest learning rate").at_least(0);

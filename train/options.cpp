@@ -103,7 +103,9 @@ OptionTable make_table() {
   table.add("do_infill_for_mask_out", &T::do_infill_for_mask_out, "fill in the masked-out image");
 
   table.group("Schedule and optimisers");
-  table.add("epochs", &T::epochs, "epochs").between(1, 1e6).changes_on_resume();
+  table.add("epochs", &T::epochs, "passes over perc_of_training of the training set")
+      .between(1, 1e6)
+      .changes_on_resume();
   table.add("perc_of_training", &T::perc_of_training, "fraction of the shuffled training set in each epoch")
       .above(0)
       .most = 1;

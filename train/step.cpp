@@ -9,7 +9,7 @@
 namespace pen {
 namespace {
 
-Tensor label_tensor(const Batch& batch) {
+Tensor label_tensor(const StepBatch& batch) {
   return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
 }
 
@@ -79,7 +79,7 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
 }
 
 // z and the taps; in CA also cross entropy and one SGD step on it.
-TrainStep::Clean TrainStep::clean_pass(const Batch& batch, bool update) {
+TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
   Clean clean;
   const Tensor labels = label_tensor(batch);
   ClassifierOutput out;
@@ -111,7 +111,7 @@ Tensor TrainStep::draw_areas(std::int64_t n, Rng& draws, const Tensor& like) con
   return Tensor::from(p, {n}).to(like.dtype()).to(like.device());
 }
 
-Tensor TrainStep::make_mask(const Batch& batch, const Clean& clean, const Tensor& p, Rng& draws) {
+Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws) {
   MaskerInput input;
   input.taps = clean.taps;
   input.height = batch.images.size(1);
@@ -122,7 +122,7 @@ Tensor TrainStep::make_mask(const Batch& batch, const Clean& clean, const Tensor
 }
 
 // The classifier's view of one side of the mask, and what the criterion says about it.
-TrainStep::Side TrainStep::masked_pass(MaskSide which, const Batch& batch, const Clean& clean, const Tensor& mask,
+TrainStep::Side TrainStep::masked_pass(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask,
                                        const Tensor& p, Classifier& judge) {
   const bool in = which == MaskSide::in;
   const TrainOptions::Side& o = in ? options_.mask_in : options_.mask_out;
@@ -142,7 +142,7 @@ TrainStep::Side TrainStep::masked_pass(MaskSide which, const Batch& batch, const
   return side;
 }
 
-StepLog TrainStep::train(const Batch& batch, std::int64_t step, Rng& draws) {
+StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) {
   const bool ca = !options_.fixed_classifier;
   StepLog log;
 
@@ -212,7 +212,7 @@ StepLog TrainStep::train(const Batch& batch, std::int64_t step, Rng& draws) {
   return log;
 }
 
-StepLog TrainStep::validate(const Batch& batch, Rng& draws) {
+StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   NoGrad no_grad;
   const ModeScope classifier_mode(classifier_, false), masker_mode(masker_, false);
   StepLog log;

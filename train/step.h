@@ -16,7 +16,7 @@
 
 namespace pen {
 
-struct Batch {
+struct StepBatch {
   Tensor images;                     // (N,S,S,3) normalised, on the device
   std::vector<std::int64_t> labels;  // (N), classes of the classifier
 };
@@ -32,9 +32,9 @@ class TrainStep {
 
   // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
   // its position is the whole random state. A loss that is not finite leaves the masker as it was and is in the log.
-  StepLog train(const Batch& batch, std::int64_t step, Rng& draws);
+  StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws);
   // The same quantities without any update: both networks in evaluation mode.
-  StepLog validate(const Batch& batch, Rng& draws);
+  StepLog validate(const StepBatch& batch, Rng& draws);
 
   Zoo& zoo() { return zoo_; }
   // Called with "clean", "masked" once the classifier's gradients of that pass are complete, and "masker" before the
@@ -44,9 +44,9 @@ class TrainStep {
  private:
   struct Clean;
   struct Side;
-  Clean clean_pass(const Batch& batch, bool update);
-  Tensor make_mask(const Batch& batch, const Clean& clean, const Tensor& p, Rng& draws);
-  Side masked_pass(MaskSide side, const Batch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
+  Clean clean_pass(const StepBatch& batch, bool update);
+  Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
+  Side masked_pass(MaskSide side, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
                    Classifier& judge);
   Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;
   void observe(const char* stage) const {

@@ -1,0 +1,250 @@
+#include "models/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/json.h"
+#include "models/resnet.h"
+#include "tensor/safetensors.h"
+
+namespace pen {
+namespace {
+
+const char* const known_parts[] = {"state_dict_classifier", "state_dict_masker", "optimizer_classifier",
+                                   "optimizer_masker"};
+
+const char* file_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "F32";
+    case DType::f64:
+      return "F64";
+    case DType::i64:
+      return "I64";
+    case DType::i32:
+      return "I32";
+    case DType::u8:
+      return "U8";
+    default:
+      fail(ErrorKind::run, str("checkpoints hold no ", name_of(dtype)));
+  }
+}
+
+DType memory_dtype(const std::string& name, const std::string& file, const std::string& tensor) {
+  if (name == "F32") return DType::f32;
+  if (name == "F64") return DType::f64;
+  if (name == "I64") return DType::i64;
+  if (name == "I32") return DType::i32;
+  if (name == "U8") return DType::u8;
+  fail(ErrorKind::checkpoint,
+       str("'", file, "': tensor '", tensor, "' is of ", name, ", expected F32, F64, I64, I32 or U8"));
+}
+
+// "optimizer_masker.final.0.weight.exp_avg" -> ("optimizer_masker", "final.0.weight.exp_avg"); "zoo.3.conv1.weight" ->
+// ("zoo.3", "conv1.weight"); a plain name belongs to the classifier.
+std::pair<std::string, std::string> split_name(const std::string& name) {
+  for (const std::string part : known_parts)
+    if (name.rfind(part + ".", 0) == 0) return {part, name.substr(part.size() + 1)};
+  if (name.rfind("zoo.", 0) == 0)
+    if (const std::size_t dot = name.find('.', 4); dot != std::string::npos)
+      return {name.substr(0, dot), name.substr(dot + 1)};
+  return {"state_dict_classifier", name};
+}
+
+std::string join_layers(const std::vector<int>& layers) {
+  std::string out;
+  for (const int l : layers) out += (out.empty() ? "" : ",") + std::to_string(l);
+  return out;
+}
+
+const Tensor* find(const StateDict& state, const std::string& name) {
+  for (const NamedTensor& t : state)
+    if (t.name == name) return &t.tensor;
+  return nullptr;
+}
+
+double to_double(const Checkpoint& from, const std::string& fact) {
+  const std::string& text = from.fact(fact);
+  double value = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+  PEN_CHECK_AS(checkpoint, end.ec == std::errc() && end.ptr == text.data() + text.size(), "'", from.path, "': ", fact,
+               " is '", text, "', not a number");
+  return value;
+}
+
+// Depth, kind of block, width and class count from the names and shapes of a residual network.
+ResNetShape infer_resnet(const Checkpoint& from, const StateDict& state) {
+  const Tensor* stem = find(state, "conv1.weight");
+  const Tensor* head = find(state, "fc.weight");
+  PEN_CHECK_AS(checkpoint, stem && head && stem->shape().size() == 4 && head->shape().size() == 2, "'", from.path,
+               "' holds no residual network: conv1.weight or fc.weight is missing");
+  ResNetShape shape;
+  shape.base = stem->size(0);
+  shape.classes = head->size(0);
+  shape.bottleneck = find(state, "layer1.0.conv3.weight") != nullptr;
+  for (int i = 0; i < 4; ++i) {
+    int blocks = 0;
+    while (find(state, str("layer", i + 1, ".", blocks, ".conv1.weight"))) ++blocks;
+    PEN_CHECK_AS(checkpoint, blocks > 0, "'", from.path, "' has no layer", i + 1, ".0.conv1.weight");
+    shape.blocks[static_cast<std::size_t>(i)] = blocks;
+  }
+  const auto& b = shape.blocks;
+  const int depth = (b[0] + b[1] + b[2] + b[3]) * (shape.bottleneck ? 3 : 2) + 2;
+  shape.arch = "resnet" + std::to_string(depth);
+  return shape;
+}
+
+MaskerOptions infer_masker(const Checkpoint& from, const StateDict& state) {
+  MaskerOptions o;
+  o.use_layers.clear();
+  for (int i = 0; i < 5; ++i)
+    if (find(state, str("conv1x1_", i, ".0.weight"))) o.use_layers.push_back(i);
+  const Tensor* table = find(state, "class_module.embedding.weight");
+  o.add_class_ids = table != nullptr;
+  if (table) o.classes = table->size(0);
+  o.apply_gumbel = find(state, "final.conv.weight") != nullptr;
+  if (find(state, "final.tau")) o.gumbel_tau = -1;
+  const Tensor* last = find(state, o.apply_gumbel ? "final.conv.weight" : "final.0.weight");
+  PEN_CHECK_AS(checkpoint, last && last->shape().size() == 4, "'", from.path,
+               "' holds no masker: final.*.weight is missing");
+  // What the reduced taps do not account for is tap 0, used as it is.
+  if (last->size(1) > 64 * static_cast<std::int64_t>(o.use_layers.size()) && !find(state, "conv1x1_0.0.weight"))
+    o.use_layers.insert(o.use_layers.begin(), 0);
+  return o;
+}
+
+}  // namespace
+
+const std::string& Checkpoint::fact(const std::string& name) const {
+  const auto it = facts.find(name);
+  PEN_CHECK_AS(checkpoint, it != facts.end(), "'", path, "' does not say its '", name, "'");
+  return it->second;
+}
+
+std::string Checkpoint::fact_or(const std::string& name, const std::string& otherwise) const {
+  const auto it = facts.find(name);
+  return it == facts.end() ? otherwise : it->second;
+}
+
+std::int64_t Checkpoint::integer(const std::string& name) const {
+  const std::string& text = fact(name);
+  std::int64_t value = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+  PEN_CHECK_AS(checkpoint, end.ec == std::errc() && end.ptr == text.data() + text.size(), "'", path, "': ", name,
+               " is '", text, "', not an integer");
+  return value;
+}
+
+void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
+  SafetensorsWriter writer;
+  for (const auto& [name, value] : checkpoint.facts) writer.metadata(name, value);
+  std::vector<Tensor> on_cpu;  // the writer keeps pointers
+  for (const auto& [part, state] : checkpoint.parts)
+    for (const NamedTensor& t : state) {
+      on_cpu.push_back(t.tensor.to(Device{}));
+      writer.add(part + "." + t.name, file_dtype(t.tensor.dtype()), t.tensor.shape(), on_cpu.back().bytes());
+    }
+  writer.write(path);
+}
+
+Checkpoint read_checkpoint(const std::string& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  Checkpoint out;
+  out.path = path;
+  out.facts = file.metadata();
+  for (const std::string& name : file.order()) {
+    const StoredTensor& t = file.at(name);
+    const auto [part, inner] = split_name(name);
+    const auto count = static_cast<std::size_t>(t.numel());
+    out.parts[part].push_back(
+        {inner, Tensor::from_memory(t.bytes.data(), count, t.shape, memory_dtype(t.dtype, path, name), {})});
+  }
+  return out;
+}
+
+void describe_classifier(const Classifier& classifier, double width, std::int64_t size, Checkpoint& into) {
+  into.facts["arch"] = classifier.arch();
+  into.facts["width"] = str(width);
+  into.facts["classes"] = std::to_string(classifier.classes());
+  into.facts["input_size"] = std::to_string(size);
+}
+
+void describe_masker(const MaskerOptions& o, Checkpoint& into) {
+  into.facts["masker_use_layers"] = join_layers(o.use_layers);
+  into.facts["upsample"] = o.bilinear ? "bilinear" : "nearest";
+  into.facts["add_prob_layers"] = o.add_prob_layers ? "true" : "false";
+  into.facts["add_class_ids"] = o.add_class_ids ? "true" : "false";
+  into.facts["apply_gumbel"] = o.apply_gumbel ? "true" : "false";
+  into.facts["apply_gumbel_tau"] = str(o.gumbel_tau);
+  static constexpr const char* modes[] = {"hard", "soft", "sigmoid", "logits"};
+  into.facts["gumbel_output_mode"] = modes[static_cast<int>(o.gumbel_mode)];
+}
+
+std::unique_ptr<Classifier> load_classifier(const Checkpoint& from) {
+  PEN_CHECK_AS(checkpoint, from.has("state_dict_classifier"), "'", from.path, "' holds no classifier");
+  const StateDict& state = from.parts.at("state_dict_classifier");
+  Rng unused;
+  std::unique_ptr<Classifier> out;
+  if (from.facts.count("arch")) {
+    out = make_classifier({from.fact("arch"), from.integer("classes"), to_double(from, "width")}, unused);
+  } else {
+    out = std::make_unique<ResNet>(infer_resnet(from, state), unused);
+  }
+  load_state(*out, state, from.path);
+  out->eval();
+  return out;
+}
+
+std::unique_ptr<Masker> load_masker(const Checkpoint& from) {
+  PEN_CHECK_AS(checkpoint, from.has("state_dict_masker"), "'", from.path,
+               "' holds no masker (a file of `penumbra train` does)");
+  const StateDict& state = from.parts.at("state_dict_masker");
+  MaskerOptions o = infer_masker(from, state);
+  if (from.facts.count("masker_use_layers")) {
+    o.use_layers = parse_use_layers(from.fact("masker_use_layers"));
+    o.bilinear = from.fact_or("upsample", "nearest") == "bilinear";
+    o.add_prob_layers = from.fact_or("add_prob_layers", "false") == "true";
+    o.gumbel_mode = parse_gumbel_mode(from.fact_or("gumbel_output_mode", "hard"));
+    if (o.apply_gumbel) o.gumbel_tau = to_double(from, "apply_gumbel_tau");
+  }
+  const std::int64_t extra = (o.add_prob_layers ? 1 : 0) + (o.add_class_ids ? 64 : 0);
+  for (std::size_t i = 0; i < o.tap_widths.size(); ++i)
+    if (const Tensor* w = find(state, str("conv1x1_", i, ".0.weight"))) o.tap_widths[i] = w->size(1) - extra;
+  const Tensor* last = find(state, o.apply_gumbel ? "final.conv.weight" : "final.0.weight");
+  if (!o.use_layers.empty() && o.use_layers[0] == 0 && o.use_layers.size() > 1)
+    o.tap_widths[0] = last->size(1) - 64 * static_cast<std::int64_t>(o.use_layers.size() - 1) - extra;
+  // Taps that the masker does not read take their widths from the classifier beside it.
+  if (from.has("state_dict_classifier")) {
+    const std::vector<std::int64_t> widths = load_classifier(from)->tap_widths();
+    for (std::size_t i = 0; i < o.tap_widths.size(); ++i)
+      if (std::find(o.use_layers.begin(), o.use_layers.end(), static_cast<int>(i)) == o.use_layers.end())
+        o.tap_widths[i] = widths.at(i);
+  }
+  Rng unused;
+  auto out = std::make_unique<Masker>(o, unused);
+  load_state(*out, state, from.path);
+  out->eval();
+  return out;
+}
+
+std::vector<std::string> class_names(const Checkpoint& from) {
+  std::vector<std::string> out;
+  if (!from.facts.count("class_names")) return out;
+  const rapidjson::Document json =
+      parse_json(from.fact("class_names"), from.path + " (class_names)", ErrorKind::checkpoint);
+  PEN_CHECK_AS(checkpoint, json.IsArray(), "'", from.path, "': class_names is not a list");
+  for (const auto& v : json.GetArray()) {
+    PEN_CHECK_AS(checkpoint, v.IsString(), "'", from.path, "': a class name is not a string");
+    out.emplace_back(v.GetString(), v.GetStringLength());
+  }
+  return out;
+}
+
+std::int64_t input_size(const Checkpoint& from) {
+  if (!from.facts.count("input_size")) return 224;
+  const std::int64_t size = from.integer("input_size");
+  PEN_CHECK_AS(checkpoint, size >= 16 && size <= 16384, "'", from.path, "': an input size of ", size);
+  return size;
+}
+
+}  // namespace pen
