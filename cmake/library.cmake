@@ -1,5 +1,5 @@
 # penumbra_library(NAME DEPENDS target... LINK library...): one static library per folder, made of every .cpp in it.
-# Edges between folders are declared here only; tests/layering_test.py checks that the includes agree.
+# Edges between folders are declared here only; tests/base_layering_test.cpp checks that the includes agree.
 function(penumbra_library name)
   cmake_parse_arguments(arg "" "" "DEPENDS;LINK;SOURCES" ${ARGN})
   if(NOT arg_SOURCES)
