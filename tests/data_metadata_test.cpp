@@ -220,5 +220,9 @@ TEST_CASE("boxes: errors name file and key") {
   bad(R"({"k": [{"xmin": 1.5, "ymin": 2, "xmax": 3, "ymax": 4}]})", {"xmin", "'k'", "integer"});
   bad(R"({"k": [{"xmin": 1, "ymin": "2", "xmax": 3, "ymax": 4}]})", {"ymin", "'k'", "integer"});
   bad(R"({"k": [{"xmin": 1, "ymin": 2, "xmax": 3e20, "ymax": 4}]})", {"xmax", "integer"});
+  // RapidJSON's own reader of doubles left its table of powers here
+  bad("{\"k\": [{\"xmin\": 0." + std::string(500, '0') + "1E-902, \"ymin\": 0, \"xmax\": 1}]}", {"'k'", "no ymax"});
+  bad("{\"k\": [{\"xmin\": 99." + std::string(500, '0') + "2E-902}]}", {"'k'"});
+  bad(R"({"k": [{"xmin": 1e309}]})", {"'b.json'", "line 1, column 17", "Number too big"});
   bad(R"({"k": [], "k": []})", {"'k' occurs twice"});
 }
