@@ -12,6 +12,8 @@ const std::vector<Command>& commands();
 
 Command prepare_command();
 Command sample_command();
+Command fit_classifier_command();
+Command train_command();
 Command doctor_command();
 Command options_command();
 Command completion_command();

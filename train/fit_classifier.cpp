@@ -1,0 +1,169 @@
+#include "train/fit_classifier.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "tensor/ops.h"
+#include "train/plan.h"
+#include "train/runner.h"
+
+namespace pen {
+namespace {
+
+enum Stream : std::uint64_t { draws_stream = 11, classifier_stream = 12 };
+
+double figure(const Figures& figures, const std::string& name) {
+  for (const auto& [key, value] : figures)
+    if (key == name) return value;
+  return std::nan("");
+}
+
+Tensor labels_of(const StepBatch& batch) {
+  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
+}
+
+Figures fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& batch, double smoothing) {
+  classifier.train();
+  optimizer.zero_grad();
+  const Tensor logits = classifier.logits(batch.images);
+  const Tensor loss = ops::mean(ops::cross_entropy(logits, labels_of(batch), smoothing));
+  backward(loss);
+  const double value = loss.item();
+  if (std::isfinite(value)) optimizer.step();
+  return {{"loss", value}, {"acc", accuracy(ops::argmax(logits.detach()), batch.labels)}, {"lr", optimizer.lr}};
+}
+
+Figures validation_step(Classifier& classifier, const StepBatch& batch) {
+  NoGrad no_grad;
+  classifier.eval();
+  const Tensor logits = classifier.logits(batch.images);
+  return {{"loss", ops::mean(ops::cross_entropy(logits, labels_of(batch))).item()},
+          {"acc", accuracy(ops::argmax(logits), batch.labels)}};
+}
+
+// The classifier alone, as plain weights with the facts that rebuild it.
+void write_plain(const std::string& from, const std::string& to) {
+  const Checkpoint best = read_checkpoint(from);
+  Checkpoint plain;
+  for (const char* fact : {"arch", "width", "classes", "input_size", "class_names"})
+    if (best.facts.count(fact)) plain.facts[fact] = best.facts.at(fact);
+  plain.parts["state_dict_classifier"] = best.parts.at("state_dict_classifier");
+  write_checkpoint(to, plain);
+}
+
+}  // namespace
+
+double scheduled_rate(const FitOptions& o, std::int64_t step, std::int64_t steps_per_epoch) {
+  const double all = static_cast<double>(o.epochs * steps_per_epoch), at = static_cast<double>(step);
+  const double warm = o.warmup_epochs * static_cast<double>(steps_per_epoch);
+  if (at < warm) return o.lr * (at + 1) / warm;
+  if (o.schedule == "step") return decayed(o.lr, step / std::max<std::int64_t>(steps_per_epoch, 1), o.lrde);
+  const double share = all > warm ? (at - warm) / (all - warm) : 1.0;
+  return 0.5 * o.lr * (1 + std::cos(std::numbers::pi * std::min(share, 1.0)));
+}
+
+RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
+  set_threads(static_cast<int>(o.threads));
+  const Device device = parse_device(o.device);
+  const Metadata list = Metadata::read(o.train_json);
+  Rng init(static_cast<std::uint64_t>(o.seed), classifier_stream);
+  std::unique_ptr<Classifier> classifier;
+  double width = o.width;
+  if (o.resnet_path.empty()) {
+    classifier = make_classifier({o.arch, list.class_count(), o.width}, init);
+  } else {
+    const Checkpoint file = read_checkpoint(o.resnet_path);
+    classifier = load_classifier(file);
+    if (file.facts.count("width")) width = std::stod(file.fact("width"));
+    PEN_CHECK_AS(data, classifier->classes() == list.class_count(), "'", o.train_json, "' has ", list.class_count(),
+                 " classes, '", o.resnet_path, "' ", classifier->classes());
+  }
+  classifier->to(device);
+  Sgd optimizer(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
+
+  LoaderOptions l;
+  l.batch_size = static_cast<int>(o.batch_size);
+  l.workers = static_cast<int>(o.workers);
+  l.shuffle = true;
+  l.seed = static_cast<std::uint64_t>(o.seed);
+  l.bad_files = BadFiles::skip;
+  l.max_bad_share = o.max_bad_share;
+  const LimitedSource source(list, o.limit);
+  Loader train(source, Transform::train(static_cast<int>(o.input_size)), l);
+  Metadata val_list;
+  std::unique_ptr<LimitedSource> val_source;
+  std::unique_ptr<Loader> val;
+  if (!o.val_json.empty()) {
+    val_list = Metadata::read(o.val_json);
+    PEN_CHECK_AS(data, val_list.classes() == list.classes(), "'", o.val_json, "' has other classes than '",
+                 o.train_json, "'");
+    val_source = std::make_unique<LimitedSource>(val_list, o.limit);
+    l.shuffle = false;
+    l.bad_files = BadFiles::fail;
+    val = std::make_unique<Loader>(*val_source, Transform::val(static_cast<int>(o.input_size)), l);
+  }
+
+  SessionOptions s;
+  s.folder = folder;
+  s.resume = o.resume;
+  s.epochs = o.epochs;
+  s.max_steps = o.max_steps;
+  s.save_every_epochs = o.actual_save_freq;
+  s.save_every_steps = o.checkpoint_steps;
+  s.overfit_one_batch = o.overfit_one_batch;
+  s.classes = classifier->classes();
+  s.device = device;
+  std::int64_t parameters = 0;
+  for (const NamedTensor& t : classifier->parameters()) parameters += t.tensor.numel();
+  log::info(
+      fmt::format("fit {} ({:.2f} M parameters, {} classes) on {} images of {}x{}, {} epochs of {} steps of {} | {}",
+                  classifier->arch(), static_cast<double>(parameters) * 1e-6, classifier->classes(), source.size(),
+                  o.input_size, o.input_size, o.epochs, train.batches_per_epoch(), o.batch_size, name_of(device)));
+
+  if (o.dry_run) {
+    log_plan(
+        {o.batch_size, o.input_size, o.epochs * train.batches_per_epoch(), device, static_cast<std::uint64_t>(o.seed)},
+        [&](const StepBatch& batch, std::int64_t, Rng&) {
+          fit_step(*classifier, optimizer, batch, o.label_smoothing);
+        });
+    return RunEnd::finished;
+  }
+
+  SessionHooks hooks;
+  hooks.watched = hooks.best_by = "loss";
+  const std::int64_t per_epoch = train.batches_per_epoch();
+  hooks.train = [&](const StepBatch& batch, std::int64_t, std::int64_t step, Rng&) {
+    optimizer.lr = scheduled_rate(o, step, per_epoch);
+    return fit_step(*classifier, optimizer, batch, o.label_smoothing);
+  };
+  if (val) {
+    hooks.validate = [&](const StepBatch& batch, Rng&) { return validation_step(*classifier, batch); };
+    hooks.best_by = "acc";
+    hooks.higher_is_better = true;
+  }
+  hooks.line = [&](const Figures& f) {
+    return fmt::format("loss {:.3f} | acc {:.1f}", figure(f, "loss"), figure(f, "acc"));
+  };
+  hooks.describe = [&](Checkpoint& c) {
+    describe_classifier(*classifier, width, o.input_size, c);
+    c.facts["args"] = to_json(fit_options(), &o, false);
+    JsonWriter names;
+    c.facts["class_names"] = names.value(list.classes()).text();
+  };
+  Session session(s, hooks, {classifier.get(), nullptr, &optimizer, nullptr, nullptr}, train, val.get(),
+                  Rng(static_cast<std::uint64_t>(o.seed), draws_stream));
+  const RunEnd end = session.run();
+  if (end == RunEnd::finished && std::filesystem::exists(folder + "/best.chk")) {
+    write_plain(folder + "/best.chk", folder + "/classifier.safetensors");
+    log::info("wrote " + folder + "/classifier.safetensors");
+  }
+  return end;
+}
+
+}  // namespace pen

@@ -1,0 +1,101 @@
+#include "train/metrics_log.h"
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace pen {
+namespace {
+
+// Keeps the lines of a file whose number `key` is below `limit`.
+void keep_lines(const std::string& path, const char* key, std::int64_t limit) {
+  if (!std::filesystem::exists(path)) return;
+  std::ifstream in(path);
+  std::string kept, line;
+  while (std::getline(in, line)) {
+    if (line.empty() || line.back() != '}') continue;  // a last line that a crash cut short
+    const rapidjson::Document json = parse_json(line, path);
+    if (json.IsObject() && json.HasMember(key) && json[key].IsInt64() && json[key].GetInt64() < limit)
+      kept += line + "\n";
+  }
+  write_file(path, kept);
+}
+
+void keep_rows(const std::string& path, std::int64_t epochs) {
+  if (!std::filesystem::exists(path)) return;
+  std::ifstream in(path);
+  std::string kept, line;
+  for (std::int64_t i = 0; i <= epochs && std::getline(in, line); ++i) kept += line + "\n";
+  write_file(path, kept);
+}
+
+std::string json_line(std::int64_t epoch, std::int64_t step, const Figures& figures) {
+  JsonWriter out;
+  out.begin_object().field("epoch", epoch).field("step", step);
+  for (const auto& [name, value] : figures) out.field(name, value);
+  return out.end_object().text();
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const std::string& folder, std::int64_t resume_step, std::int64_t resume_epoch)
+    : folder_(folder), train_(nullptr, &std::fclose), val_(nullptr, &std::fclose), csv_(nullptr, &std::fclose) {
+  make_folders(folder + "/log");
+  keep_lines(folder + "/log/train.jsonl", "step", resume_step);
+  keep_lines(folder + "/log/val.jsonl", "step", resume_step + 1);
+  keep_rows(folder + "/metrics.csv", resume_epoch);
+  train_ = open(folder + "/log/train.jsonl");
+  val_ = open(folder + "/log/val.jsonl");
+  csv_has_header_ =
+      std::filesystem::exists(folder + "/metrics.csv") && std::filesystem::file_size(folder + "/metrics.csv") > 0;
+  csv_ = open(folder + "/metrics.csv");
+}
+
+MetricsLog::File MetricsLog::open(const std::string& path) {
+  File file(std::fopen(path.c_str(), "a"), &std::fclose);
+  PEN_CHECK(file != nullptr, "cannot append to '", path, "'");
+  return file;
+}
+
+void MetricsLog::line(File& file, const std::string& text, const std::string& path) {
+  const bool ok = std::fprintf(file.get(), "%s\n", text.c_str()) >= 0 && std::fflush(file.get()) == 0;
+  PEN_CHECK(ok, "cannot append to '", path, "' (is the disk full?)");
+}
+
+void MetricsLog::step(std::int64_t epoch, std::int64_t step, const Figures& figures) {
+  line(train_, json_line(epoch, step, figures), folder_ + "/log/train.jsonl");
+}
+
+void MetricsLog::validation(std::int64_t epoch, std::int64_t step, const Figures& figures) {
+  line(val_, json_line(epoch, step, figures), folder_ + "/log/val.jsonl");
+}
+
+void MetricsLog::epoch(std::int64_t epoch, const Figures& figures) {
+  std::string header = "epoch", row = std::to_string(epoch);
+  for (const auto& [name, value] : figures) {
+    header += "," + name;
+    row += "," + str(value);
+  }
+  if (!csv_has_header_) line(csv_, header, folder_ + "/metrics.csv");
+  csv_has_header_ = true;
+  line(csv_, row, folder_ + "/metrics.csv");
+}
+
+Figures mean_figures(const std::vector<Figures>& logs) {
+  std::map<std::string, std::pair<double, std::int64_t>> sums;
+  for (const Figures& log : logs)
+    for (const auto& [name, value] : log) {
+      sums[name].first += value;
+      ++sums[name].second;
+    }
+  Figures out;
+  if (logs.empty()) return out;
+  for (const auto& [name, value] : logs.front())
+    out.emplace_back(name, sums[name].first / static_cast<double>(sums[name].second));
+  return out;
+}
+
+}  // namespace pen

@@ -1,0 +1,191 @@
+#include "train/runner.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "train/plan.h"
+
+namespace pen {
+namespace {
+
+// Streams of the run's seed, one for each purpose.
+enum Stream : std::uint64_t { draws_stream = 1, classifier_stream = 2, masker_stream = 3 };
+
+MaskerOptions masker_options(const TrainOptions& o, const Classifier& classifier) {
+  MaskerOptions m;
+  m.tap_widths = classifier.tap_widths();
+  m.use_layers.assign(o.masker_use_layers.begin(), o.masker_use_layers.end());
+  m.bilinear = o.upsample == "bilinear";
+  m.add_prob_layers = o.add_prob_layers;
+  m.add_class_ids = o.add_class_ids;
+  m.classes = classifier.classes();
+  m.apply_gumbel = o.apply_gumbel;
+  m.gumbel_tau = o.apply_gumbel_tau;
+  m.gumbel_mode = parse_gumbel_mode(o.gumbel_output_mode);
+  return m;
+}
+
+double figure(const Figures& figures, const std::string& name) {
+  for (const auto& [key, value] : figures)
+    if (key == name) return value;
+  return std::nan("");
+}
+
+std::string step_line(const Figures& f, double lr) {
+  return fmt::format(
+      "cls {:.3f} in {:.3f} out {:.3f} loss {:.3f} | mask {:.3f} | acc {:.0f} in {:.0f} out {:.0f} | lr {:.1e}",
+      figure(f, "classifier_loss"), figure(f, "masked_in___classifier_loss"), figure(f, "masked_out___classifier_loss"),
+      figure(f, "masked_total___loss"), figure(f, "mask_avg"), figure(f, "acc"), figure(f, "masked_in___acc"),
+      figure(f, "masked_out___acc"), lr);
+}
+
+std::int64_t count(const Module& module) {
+  std::int64_t n = 0;
+  for (const NamedTensor& t : module.parameters()) n += t.tensor.numel();
+  return n;
+}
+
+// Everything that a run is made of, built from its options.
+struct Networks {
+  std::unique_ptr<Classifier> classifier;
+  std::unique_ptr<Masker> masker;
+  std::unique_ptr<Sgd> classifier_optimizer;
+  std::unique_ptr<Adam> masker_optimizer;
+  Metadata train_list;
+  std::vector<std::string> names;
+  std::int64_t input_size = 0;
+  double width = 1;
+};
+
+Networks build(const TrainOptions& o, Device device) {
+  Networks n;
+  n.train_list = Metadata::read(o.train_json);
+  n.names = n.train_list.classes();
+  n.input_size = o.input_size;
+  n.width = o.width;
+  Rng classifier_rng(static_cast<std::uint64_t>(o.seed), classifier_stream),
+      masker_rng(static_cast<std::uint64_t>(o.seed), masker_stream);
+  if (o.resnet_path.empty()) {
+    log::warn(
+        "no --resnet_path: the classifier starts from random weights; a masker can only explain one that has learned");
+    n.classifier = make_classifier({o.arch, n.train_list.class_count(), o.width}, classifier_rng);
+  } else {
+    const Checkpoint file = read_checkpoint(o.resnet_path);
+    n.classifier = load_classifier(file);
+    if (file.facts.count("width")) n.width = std::stod(file.fact("width"));
+    const std::vector<std::string> known = class_names(file);
+    PEN_CHECK_AS(data, n.classifier->classes() >= n.train_list.class_count(), "'", o.train_json, "' has ",
+                 n.train_list.class_count(), " classes, the classifier of '", o.resnet_path, "' has ",
+                 n.classifier->classes());
+    PEN_CHECK_AS(data, known.empty() || known == n.names, "'", o.train_json,
+                 "' has other class names than the classifier of '", o.resnet_path, "' was trained with");
+  }
+  n.classifier->to(device);
+  n.masker = std::make_unique<Masker>(masker_options(o, *n.classifier), masker_rng);
+  n.masker->to(device);
+  n.classifier_optimizer = std::make_unique<Sgd>(n.classifier->parameters(), o.lr, o.momentum, o.weight_decay);
+  n.masker_optimizer = std::make_unique<Adam>(n.masker->parameters(), o.lr_casme, o.weight_decay);
+  return n;
+}
+
+void announce(const TrainOptions& o, const Networks& n, std::int64_t images, std::int64_t steps) {
+  log::info(fmt::format(
+      "{} | {} ({:.1f} M parameters, {} classes) | masker on taps {} ({:.2f} M) | {} images of {}x{} | "
+      "{} epochs of {} steps of {} | {}",
+      o.fixed_classifier ? "FIX" : "CA", n.classifier->arch(), static_cast<double>(count(*n.classifier)) * 1e-6,
+      n.classifier->classes(), fmt::join(o.masker_use_layers, ","), static_cast<double>(count(*n.masker)) * 1e-6,
+      images, n.input_size, n.input_size, o.epochs, steps, o.batch_size, name_of(n.masker->device())));
+}
+
+LoaderOptions loader_options(const TrainOptions& o, bool training) {
+  LoaderOptions l;
+  l.batch_size = static_cast<int>(o.batch_size);
+  l.workers = static_cast<int>(o.workers);
+  l.shuffle = training;
+  l.seed = static_cast<std::uint64_t>(o.seed);
+  l.bad_files = training ? BadFiles::skip : BadFiles::fail;
+  l.max_bad_share = o.max_bad_share;
+  return l;
+}
+
+}  // namespace
+
+std::int64_t batches_per_epoch(std::int64_t batches, double fraction) {
+  return std::min(batches, static_cast<std::int64_t>(std::floor(fraction * static_cast<double>(batches))) + 1);
+}
+
+double decayed(double lr, std::int64_t epoch, std::int64_t lrde) {
+  return lr * std::pow(0.1, static_cast<double>(epoch / std::max<std::int64_t>(lrde, 1)));
+}
+
+RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
+  set_threads(static_cast<int>(o.threads));
+  const Device device = parse_device(o.device);
+  Networks n = build(o, device);
+  TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
+
+  const LimitedSource train_source(n.train_list, o.limit);
+  Loader train(train_source, Transform::train(static_cast<int>(n.input_size)), loader_options(o, true));
+  Metadata val_list;
+  std::unique_ptr<LimitedSource> val_source;
+  std::unique_ptr<Loader> val;
+  if (o.do_val) {
+    val_list = Metadata::read(o.val_json);
+    val_source = std::make_unique<LimitedSource>(val_list, o.limit);
+    val =
+        std::make_unique<Loader>(*val_source, Transform::val(static_cast<int>(n.input_size)), loader_options(o, false));
+  }
+
+  SessionOptions s;
+  s.folder = folder;
+  s.resume = o.resume;
+  s.epochs = o.epochs;
+  s.batches_per_epoch = batches_per_epoch(train.batches_per_epoch(), o.perc_of_training);
+  s.max_steps = o.max_steps;
+  s.save_every_epochs = o.actual_save_freq;
+  s.save_every_steps = o.checkpoint_steps;
+  s.overfit_one_batch = o.overfit_one_batch;
+  s.classes = n.classifier->classes();
+  s.device = device;
+  announce(o, n, train_source.size(), s.batches_per_epoch);
+
+  SessionHooks hooks;
+  hooks.train = [&](const StepBatch& batch, std::int64_t epoch, std::int64_t number, Rng& draws) {
+    n.classifier_optimizer->lr = decayed(o.lr, epoch, o.lrde);
+    n.masker_optimizer->lr = decayed(o.lr_casme, epoch, o.lrde);
+    return step.train(batch, number, draws);
+  };
+  if (val) hooks.validate = [&](const StepBatch& batch, Rng& draws) { return step.validate(batch, draws); };
+  hooks.line = [&](const Figures& f) { return step_line(f, n.masker_optimizer->lr); };
+  hooks.describe = [&](Checkpoint& c) {
+    describe_classifier(*n.classifier, n.width, n.input_size, c);
+    describe_masker(n.masker->options(), c);
+    c.facts["args"] = to_json(train_options(), &o, false);
+    JsonWriter names;
+    c.facts["class_names"] = names.value(n.names).text();
+  };
+  Session session(s, hooks,
+                  {n.classifier.get(), n.masker.get(), o.fixed_classifier ? nullptr : n.classifier_optimizer.get(),
+                   n.masker_optimizer.get(), &step.zoo()},
+                  train, val.get(), Rng(static_cast<std::uint64_t>(o.seed), draws_stream));
+  return session.run();
+}
+
+void plan_training(const TrainOptions& o) {
+  set_threads(static_cast<int>(o.threads));
+  const Device device = parse_device(o.device);
+  Networks n = build(o, device);
+  TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
+  const LimitedSource source(n.train_list, o.limit);
+  const std::int64_t batches = (source.size() + o.batch_size - 1) / o.batch_size;
+  const std::int64_t steps = batches_per_epoch(batches, o.perc_of_training);
+  announce(o, n, source.size(), steps);
+  log_plan({o.batch_size, n.input_size, steps * o.epochs, device, static_cast<std::uint64_t>(o.seed)},
+           [&](const StepBatch& batch, std::int64_t i, Rng& draws) { step.train(batch, i, draws); });
+}
+
+}  // namespace pen

@@ -1,0 +1,86 @@
+// What training a masker and fitting a classifier share: the data of a run, its checkpoints, its log, its ends.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/loader.h"
+#include "data/metadata.h"
+#include "models/checkpoint.h"
+#include "train/metrics_log.h"
+#include "train/run_state.h"
+#include "train/step.h"
+
+namespace pen {
+
+// How a run ended. interrupted: everything is saved and `--resume` goes on.
+enum class RunEnd { finished, interrupted };
+
+// The first `limit` samples of a list (0: all).
+class LimitedSource : public SampleSource {
+ public:
+  LimitedSource(const SampleSource& source, std::int64_t limit);
+  std::int64_t size() const override { return size_; }
+  std::string path(std::int64_t i) const override { return source_.path(i); }
+  std::int64_t label(std::int64_t i) const override { return source_.label(i); }
+
+ private:
+  const SampleSource& source_;
+  std::int64_t size_;
+};
+
+struct SessionOptions {
+  std::string folder;  // of the run, made by the caller
+  bool resume = false;
+  std::int64_t epochs = 1;
+  std::int64_t batches_per_epoch = 0;  // 0: all
+  std::int64_t max_steps = 0;          // 0: no bound
+  std::int64_t save_every_epochs = 1;  // epoch_NNN.chk; last.chk is written after every epoch
+  std::int64_t save_every_steps = 0;   // last.chk also within an epoch; 0: never
+  bool overfit_one_batch = false;
+  std::int64_t classes = 0;  // labels must be below
+  Device device;
+};
+
+// The parts that differ. Figures of a step must hold one named `watched`, which has to stay finite.
+struct SessionHooks {
+  std::function<Figures(const StepBatch&, std::int64_t epoch, std::int64_t step, Rng& draws)> train;
+  std::function<Figures(const StepBatch&, Rng& draws)> validate;  // null: no validation
+  std::function<std::string(const Figures&)> line;                // the step in words, for the progress line
+  std::function<void(Checkpoint&)> describe;                      // facts about the networks and options
+  std::string watched = "masked_total___loss";
+  bool higher_is_better = false;  // for best.chk, judged by the validation's (or the epoch's) mean of `best_by`
+  std::string best_by = "masked_total___loss";
+};
+
+// Runs epochs until done, interrupted (Ctrl-C: finishes the step, saves) or a figure is no longer finite (an Error that
+// names the step, the images of the batch and the last checkpoint).
+class Session {
+ public:
+  Session(SessionOptions options, SessionHooks hooks, RunObjects objects, Loader& train, Loader* val, Rng draws);
+  RunEnd run();
+  std::int64_t steps_done() const { return position_.step; }
+
+ private:
+  bool run_epoch(std::vector<Figures>& logs);  // false: interrupted
+  Figures validation();
+  void save(const std::string& name);
+  [[noreturn]] void stop_not_finite(const Batch& batch, const std::string& figure, double value);
+
+  SessionOptions options_;
+  SessionHooks hooks_;
+  RunObjects objects_;
+  Loader& train_;
+  Loader* val_;
+  Rng draws_;
+  RunPosition position_;
+  std::unique_ptr<MetricsLog> log_;
+  std::string last_saved_ = "none";
+};
+
+// A loader's batch on the device. A label that the classifier does not have is a data error naming the image.
+StepBatch to_device(const Batch& batch, Device device, std::int64_t classes);
+
+}  // namespace pen
