@@ -1,5 +1,10 @@
+# Loops that gain from -O3 are in kernels/ and ask for it themselves.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 add_library(penumbra_warnings INTERFACE)
 set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  list(APPEND warnings -Wno-restrict)  # GCC bug 105651: false positives in std::string's operator+
+endif()
 if(PENUMBRA_WERROR)
   list(APPEND warnings -Werror)
 endif()
