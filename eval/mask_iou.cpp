@@ -8,13 +8,9 @@
 namespace pen::eval {
 namespace {
 
-// The number of the highest threshold that m reaches. Rounding of m * 100 may be one off on either side.
-std::size_t bin_of(float m) {
-  std::size_t k = std::min(static_cast<std::size_t>(m * 100.0), MaskIou::thresholds - 1);
-  if (MaskIou::threshold(k) > m) --k;
-  if (k + 1 < MaskIou::thresholds && MaskIou::threshold(k + 1) <= m) ++k;
-  return k;
-}
+// The number of the highest threshold that m reaches. 100 m is exact in double for a float m, and no float lies between
+// k / 100 and its rounding to double, so that truncation agrees with comparing m with each threshold.
+std::size_t bin_of(float m) { return static_cast<std::size_t>(static_cast<double>(m) * 100.0); }
 
 MaskIou::Curve curve_of(std::span<const float> mask, std::span<const std::uint8_t> truth, std::size_t number) {
   std::array<std::int64_t, MaskIou::thresholds> object{}, background{};
