@@ -53,7 +53,8 @@ Header read_header(Bytes b, const std::string& name) {
   if (h.bits == 32) h.masks = {0xff0000, 0xff00, 0xff};
   if (compression == 3 && (h.bits == 16 || h.bits == 32)) {
     need(66);  // right behind a header of 40 bytes, inside a longer one
-    h.masks = {u32(&b[54]), u32(&b[58]), u32(&b[62])};
+    const std::array<std::uint32_t, 3> masks{u32(&b[54]), u32(&b[58]), u32(&b[62])};
+    if (masks[0] || masks[1] || masks[2]) h.masks = masks;  // all zero means the default
     if (size == 40) palette_at += 12;
   } else if (compression != 0 && !(compression == 3 && h.bits == 24)) {
     refuse(name, str("a BMP of compression ", compression, " is not supported; convert it to PNG"));
@@ -61,6 +62,8 @@ Header read_header(Bytes b, const std::string& name) {
   if (h.bits == 1 || h.bits == 4 || h.bits == 8) {
     const std::uint32_t count = std::min(colours ? colours : 1u << h.bits, 256u);
     need(palette_at + entry * count);
+    // Pillow's palette starts as a grey ramp, which entries beyond the file's own keep
+    for (std::size_t i = 0; i < 256; ++i) h.palette[i].fill(static_cast<std::uint8_t>(i));
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::uint8_t* p = &b[palette_at + entry * i];
       h.palette[i] = {p[2], p[1], p[0]};

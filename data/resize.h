@@ -13,7 +13,7 @@ namespace pen {
 // output i = (sum_t weights[i * stride + t] * in[start[i] + t] + 2^21) >> 22.
 struct ResizeAxis {
   int in = 0, out = 0, first = 0, count = 0;
-  int stride = 0;                     // weights kept per output, a multiple of 4, zeros behind the last tap
+  int stride = 0;                     // weights kept per output
   int in_begin = 0, in_end = 0;       // the inputs that are used
   std::vector<int> start, taps;       // per output
   std::vector<std::int32_t> weights;  // 22 fractional bits
@@ -34,9 +34,8 @@ class Resizer {
   void horizontal(const ImageView& pixels, std::uint8_t* result);
   void vertical(const std::uint8_t* rows, std::ptrdiff_t stride, int width, std::uint8_t* result);
   ResizeAxis x_, y_;
-  std::vector<std::int32_t> spread_;    // horizontal weights, each four times: one for each byte of a padded pixel
-  std::vector<std::uint8_t> between_;   // (source rows, window.width, 3)
-  std::vector<std::uint8_t> last_row_;  // with room behind it for vector loads
+  std::vector<std::uint8_t> between_;  // (source rows, window.width, 3)
+  std::vector<std::int32_t> wide_;     // eight rows before the horizontal pass
 };
 
 // A whole image to a whole image.

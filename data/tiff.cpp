@@ -96,6 +96,7 @@ Layout read_layout(TIFF* tiff, const std::string& name, const DecodeLimits& limi
   const bool known =
       format == SAMPLEFORMAT_UINT && l.samples >= 1 && l.samples <= 6 &&
       ((gray && ((small && l.samples == 1) || (l.bits == 8 && l.samples <= 2))) ||
+       (l.photometric == PHOTOMETRIC_MINISBLACK && l.bits == 16 && l.samples == 1) ||
        (palette && (small || l.bits == 8) && l.samples == 1) ||
        (rgb && (l.bits == 8 || l.bits == 16) && l.samples >= 3) || (cmyk && l.bits == 8 && l.samples >= 4));
   if (!known || l.premultiplied)
@@ -116,7 +117,7 @@ void row_to_rgb(const Layout& l, const std::uint8_t* in, std::uint8_t* rgb) {
       cmyk_to_rgb(in + x * l.samples, 1, rgb);
     } else {
       const std::uint64_t bit = x * l.bits * l.samples;
-      const unsigned v = l.bits == 8 ? in[bit / 8] : (in[bit / 8] >> (8 - l.bits - bit % 8)) & top;
+      const unsigned v = l.bits >= 8 ? in[x * l.samples] : (in[bit / 8] >> (8 - l.bits - bit % 8)) & top;
       if (l.photometric == PHOTOMETRIC_PALETTE) {
         rgb[0] = static_cast<std::uint8_t>(l.red[v] >> 8);
         rgb[1] = static_cast<std::uint8_t>(l.green[v] >> 8);
@@ -209,8 +210,14 @@ void decode_tiff(Bytes bytes, const std::string& name, const DecodeLimits& limit
   const bool packed = l.bits < 8;
   const bool separate = l.planar == PLANARCONFIG_SEPARATE && l.samples > 1;
   const std::size_t sample_bytes = l.bits == 16 ? 2 : 1;
-  const std::size_t high = sample_bytes - 1;  // libtiff gives native order; the high byte is the last one
+  // Of 16-bit colours Pillow takes the high byte; 16-bit gray it reads as integers, which convert("RGB") clips at 255.
+  // libtiff gives native order.
   static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+  const auto byte_of = [&](const std::uint8_t* sample) -> std::uint8_t {
+    if (sample_bytes == 1) return sample[0];
+    if (l.photometric == PHOTOMETRIC_RGB) return sample[1];
+    return sample[1] ? 255 : sample[0];
+  };
   const std::size_t row_bytes =
       packed ? (std::size_t{l.width} * l.bits * l.samples + 7) / 8 : std::size_t{l.width} * l.samples;
   if (packed && TIFFIsTiled(tiff) && l.width % 8 != 0) {
@@ -225,9 +232,9 @@ void decode_tiff(Bytes bytes, const std::string& name, const DecodeLimits& limit
       if (packed) {
         std::memcpy(to + x * l.bits / 8, row, (n * l.bits + 7) / 8);
       } else if (separate) {
-        for (std::size_t i = 0; i < n; ++i) to[(x + i) * l.samples + plane] = row[i * sample_bytes + high];
+        for (std::size_t i = 0; i < n; ++i) to[(x + i) * l.samples + plane] = byte_of(row + i * sample_bytes);
       } else {
-        for (std::size_t i = 0; i < n * l.samples; ++i) to[x * l.samples + i] = row[i * sample_bytes + high];
+        for (std::size_t i = 0; i < n * l.samples; ++i) to[x * l.samples + i] = byte_of(row + i * sample_bytes);
       }
     });
   }

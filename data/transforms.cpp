@@ -34,12 +34,12 @@ void apply_table(const std::uint8_t* rgb, int height, int width, bool flip, cons
 // Python's round(): to the nearest, halves to even.
 int round_even(double v) { return static_cast<int>(std::nearbyint(v)); }
 
-void check_transform(const Transform& t) {
+}  // namespace
+
+void check(const Transform& t) {
   PEN_CHECK_AS(usage, t.size > 0 && t.size <= 16384 && t.resize > 0 && t.resize <= 16384, "an input of ", t.size,
                " pixels, resized to ", t.resize, ", is not in 1..16384");
 }
-
-}  // namespace
 
 Transform Transform::train(int size) {
   Transform t;
@@ -99,7 +99,7 @@ Rect random_resized_crop(ImageSize image, Rng& rng) {
 }
 
 Placement place(const Transform& t, ImageSize image, Rng& rng) {
-  check_transform(t);
+  check(t);
   Placement p;
   p.crop = {0, 0, image.height, image.width};
   if (t.kind == Transform::Kind::random_crop) {

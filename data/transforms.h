@@ -37,6 +37,9 @@ struct Transform {
   static Transform wsol(int size);                     // the WSOL benchmark: both sides
 };
 
+// Sizes that are not in 1..16384: an Error of kind usage.
+void check(const Transform& transform);
+
 // A transform's decisions for one image: crop `crop`, resize it to `resized`, cut size x size pixels from row `top` and
 // column `left` of that (outside of it: zeros), mirror if `flip`.
 struct Placement {
