@@ -72,6 +72,11 @@ std::string gibibytes(std::int64_t bytes) { return fmt::format("{:.1f} GiB", sta
 
 }  // namespace
 
+std::string processor_name() {
+  const std::string name = line_value("/proc/cpuinfo", "model name");
+  return name.empty() ? "unknown" : name;
+}
+
 Environment environment() {
   Environment env;
   env.penumbra = version();
@@ -79,8 +84,7 @@ Environment environment() {
   env.build_type = build_type();
   utsname name{};
   if (uname(&name) == 0) env.system = fmt::format("{} {} {}", name.sysname, name.release, name.machine);
-  const std::string release = line_value("/proc/cpuinfo", "model name");
-  env.processor = release.empty() ? "unknown" : release;
+  env.processor = processor_name();
   env.cpu_features = cpu_features();
   env.libraries = library_versions();
   env.cuda_built = kernels::cuda::built();

@@ -26,6 +26,7 @@ struct Environment {
 };
 
 Environment environment();
+std::string processor_name();  // "AMD EPYC"; "unknown" where the system does not say
 
 void write_json(JsonWriter& out, const Environment& env);  // one object
 std::string environment_table(const Environment& env);

@@ -47,8 +47,9 @@ std::string facts(const Option& option, const void* defaults) {
     parts.push_back(fmt::format("{}{}", fmt::join(option.choices, "|"), option.nullable ? "|none" : ""));
   if (option.required)
     parts.push_back("required");
-  else if (option.type != OptionType::boolean && option.type != OptionType::texts)
-    parts.push_back("default " + format_value(option, defaults));
+  else if (const std::string value = format_value(option, defaults);
+           option.type != OptionType::boolean && option.type != OptionType::texts && value != "none")
+    parts.push_back("default " + value);
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 

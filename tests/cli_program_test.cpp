@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/compute.h"
 #include "cli/parse.h"
 #include "cli/run_folder.h"
 #include "eval/options.h"
@@ -146,9 +147,9 @@ TEST_CASE("names with dashes, values after = or a blank, switches with and witho
   words.push_back("--json");
   const auto list = parse_json(penumbra(words).out, "list");
   REQUIRE(list.IsArray());
-  CHECK(list[0]["name"] == "train_path");
-  CHECK(list[0]["value"] == "a");
-  CHECK(list[0]["from"] == "command line");
+  CHECK(std::string(list[0]["name"].GetString()) == "train_path");
+  CHECK(std::string(list[0]["value"].GetString()) == "a");
+  CHECK(std::string(list[0]["from"].GetString()) == "command line");
 }
 
 TEST_CASE("words by place, lists, and texts that look like something else") {
@@ -197,6 +198,36 @@ TEST_CASE("missing data is exit code 3, and says which") {
   CHECK(contains(ended.err, "error: "));
   CHECK(contains(ended.err, folder / "no"));
   CHECK_FALSE(std::filesystem::exists(folder / "out"));
+}
+
+TEST_CASE("prepare writes its files, says what it wrote, and not over an earlier one") {
+  const ScratchFolder folder;
+  for (const std::string name : {"train/a/1.JPEG", "train/a/2.jpg", "train/b/3.png", "val/a/4.jpg", "val/b/5.jpg"})
+    test::put(folder / name, "x");  // only the names are read when there are no annotations
+  const std::vector<std::string> words = {"prepare",
+                                          "--train-path",
+                                          folder / "train",
+                                          "--val_path",
+                                          folder / "val",
+                                          "--output_base_path",
+                                          folder / "m",
+                                          "--num-per-class-in-train-val",
+                                          "1",
+                                          "--json"};
+  const Ended first = penumbra(words);
+  CHECK(first.code == 0);
+  const auto said = parse_json(first.out, "stdout");
+  CHECK(said["train"].GetInt() == 3);
+  CHECK(said["train_val"].GetInt() == 2);
+  CHECK(said["val"].GetInt() == 2);
+  REQUIRE(said["files"].Size() >= 5);
+  for (const auto& file : said["files"].GetArray()) CHECK(std::filesystem::file_size(file.GetString()) > 10);
+  const Ended second = penumbra(words);
+  CHECK(second.code == 2);
+  CHECK(contains(second.err, "hint: "));
+  std::vector<std::string> again = words;
+  again.push_back("--overwrite");
+  CHECK(penumbra(again).code == 0);
 }
 
 TEST_CASE("doctor") {
@@ -249,6 +280,18 @@ TEST_CASE("completion scripts are complete and of valid syntax") {
   CHECK(penumbra({"completion", "tcsh"}).code == 2);
 }
 
+TEST_CASE("a device that is not there is a device error, an unknown one a usage error") {
+  ComputeOptions options;
+  options.threads = 1;
+  options.device = "cpu";
+  CHECK(cli::open_device(options) == Device{});
+  CHECK(cli::describe(Device{}).starts_with("cpu, "));
+  options.device = "cuda:99";
+  test::check_error(ErrorKind::device, {"cuda"}, [&] { cli::open_device(options); });
+  options.device = "gpu";
+  test::check_error(ErrorKind::usage, {"'gpu'"}, [&] { cli::open_device(options); });
+}
+
 TEST_CASE("a run's folder: options, environment, and never over another run") {
   const ScratchFolder folder;
   TrainOptions options;
@@ -260,8 +303,8 @@ TEST_CASE("a run's folder: options, environment, and never over another run") {
   line.arguments = {"penumbra", "train", "--epochs", "3"};
   const std::string path = cli::open_run_folder(folder.path(), "a", false, values, line, "cpu");
   const auto env = parse_json(slurp(path + "/env.json"), "env.json");
-  CHECK(env["command_line"][3] == "3");
-  CHECK(env["device"] == "cpu");
+  CHECK(std::string(env["command_line"][3].GetString()) == "3");
+  CHECK(std::string(env["device"].GetString()) == "cpu");
   CHECK(env["environment"]["libraries"].HasMember("oneDNN"));
 
   TrainOptions again;

@@ -1,0 +1,17 @@
+// --device, --threads and their kin, put into effect.
+#pragma once
+
+#include <string>
+
+#include "base/run_options.h"
+#include "kernels/types.h"
+
+namespace pen::cli {
+
+// Sets the number of threads and finds the device. No such device: a device error.
+Device open_device(const ComputeOptions& options);
+
+// The device in words, for logs and env.json: "cpu, AMD EPYC, 2 threads", "cuda:0, NVIDIA H200, 139.8 GiB, ...".
+std::string describe(Device device);
+
+}  // namespace pen::cli
