@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 #include <filesystem>
+#include <set>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -26,6 +27,15 @@ std::string env_json(const CommandLine& line, const std::string& device) {
   return out.text() + "\n";
 }
 
+// A run that stopped before its first step (a missing image list, say) leaves a folder with nothing in it to lose.
+bool never_ran(const std::string& folder) {
+  static const std::set<std::string> written_before = {"args.json", "env.json", "log.txt"};
+  std::error_code trouble;
+  for (const auto& entry : fs::directory_iterator(folder, trouble))
+    if (!written_before.contains(entry.path().filename().string())) return false;
+  return !trouble;
+}
+
 }  // namespace
 
 std::string run_name(const std::string& name) {
@@ -41,7 +51,7 @@ std::string open_run_folder(const std::string& output_path, const std::string& n
   std::error_code trouble;
   if (resume) {
     PEN_CHECK_AS(checkpoint, fs::is_directory(folder, trouble), "--resume: there is no run '", folder, "'");
-  } else if (fs::exists(folder, trouble)) {
+  } else if (fs::exists(folder, trouble) && !never_ran(folder)) {
     fail(ErrorKind::usage, str("'", folder, "' is there already and is not overwritten"),
          "--resume goes on with that run, another --name starts a new one");
   }

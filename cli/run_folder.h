@@ -11,8 +11,9 @@ namespace pen::cli {
 std::string run_name(const std::string& name);
 
 // Makes the folder and writes both files. A folder that is there already belongs to another run: a usage error that
-// says so, unless `resume`, in which case it has to be there (a checkpoint error otherwise) and both files are
-// replaced. device: what the run computes on, in words. Returns the folder's path.
+// says so, unless it holds nothing but what is written before the first step. With `resume` it has to be there (a
+// checkpoint error otherwise), and both files are replaced. device: what the run computes on, in words. Returns the
+// folder's path.
 std::string open_run_folder(const std::string& output_path, const std::string& name, bool resume,
                             const OptionValues& values, const CommandLine& line, const std::string& device);
 

@@ -15,38 +15,19 @@
 #include "cli/parse.h"
 #include "cli/run_folder.h"
 #include "eval/options.h"
+#include "tests/program.h"
 #include "tests/scratch.h"
 #include "train/bench_options.h"
 #include "train/options.h"
 
 using namespace pen;
+using pen::test::contains;
+using pen::test::Ended;
+using pen::test::penumbra;
 using pen::test::ScratchFolder;
 using pen::test::slurp;
 
 namespace {
-
-struct Ended {
-  int code = -1;
-  std::string out, err;
-};
-
-std::string quoted(const std::string& word) {
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
-// `tail` is appended as it is: redirections.
-Ended penumbra(const std::vector<std::string>& words, const std::string& tail = {}) {
-  const ScratchFolder folder;
-  std::string command = quoted(PENUMBRA_BINARY);
-  for (const std::string& word : words) command.append(" ").append(quoted(word));
-  command += " >" + folder / "out" + " 2>" + folder / "err" + " </dev/null " + tail;
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(folder / "out"), slurp(folder / "err")};
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::string source_file(const std::string& name) { return slurp(std::string(PENUMBRA_TESTS_DIR) + "/../" + name); }
 
@@ -313,6 +294,9 @@ TEST_CASE("a run's folder: options, environment, and never over another run") {
   CHECK(again.epochs == 3);
   CHECK(to_json(train_options(), &again) == to_json(train_options(), &options));
 
+  // nothing was computed in it yet, so that a second try is no second run
+  CHECK(cli::open_run_folder(folder.path(), "a", false, values, line, "cpu") == path);
+  test::put(path + "/metrics.jsonl", "{}");
   test::check_error(ErrorKind::usage, {"is there already and is not overwritten"},
                     [&] { cli::open_run_folder(folder.path(), "a", false, values, line, "cpu"); });
   CHECK(cli::open_run_folder(folder.path(), "a", true, values, line, "cpu") == path);
