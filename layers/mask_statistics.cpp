@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "kernels/kernels.h"
 
 namespace pen {
 namespace {
@@ -16,24 +17,11 @@ double square(double x) { return x * x; }
 MaskStatistics mask_statistics(std::span<const float> mask, std::int64_t height, std::int64_t width) {
   PEN_CHECK(height > 0 && width > 0 && static_cast<std::int64_t>(mask.size()) == height * width,
             "mask statistics: ", mask.size(), " values, expected ", height, " x ", width);
-  double sum = 0, entropy = 0, across = 0, down = 0;
-  for (std::int64_t y = 0; y < height; ++y) {
-    const float* row = mask.data() + y * width;
-    for (std::int64_t x = 0; x < width; ++x) {
-      const double m = row[x];
-      sum += m;
-      if (m > 0 && m < 1) entropy -= m * std::log2(m);
-      if (x > 0) across += square(m - row[x - 1]);
-      if (y > 0) down += square(m - row[x - width]);
-    }
-  }
-  const double pixels = static_cast<double>(height * width);
-  MaskStatistics result;
-  result.avg = sum / pixels;
-  result.entropy = entropy / pixels;
-  if (width > 1) result.tv += across / static_cast<double>(height * (width - 1));
-  if (height > 1) result.tv += down / static_cast<double>((height - 1) * width);
-  return result;
+  // In double, so that averages over many images are not built from rounded parts.
+  const std::vector<double> wide(mask.begin(), mask.end());
+  double row[3];
+  kernels::mask_statistics(kernels::Context{}, 1, height, width, wide.data(), row);
+  return {row[0], row[1], row[2]};
 }
 
 std::vector<MaskStatistics> mask_statistics(std::span<const float> masks, std::int64_t n, std::int64_t height,

@@ -1,4 +1,5 @@
-// Statistics of masks as training logs and scores report them: the one place where they are computed on the host.
+// Statistics of masks as training logs and scores report them, for masks on the host; the formulas are those of the
+// kernel mask_statistics.
 #pragma once
 
 #include <cstdint>
