@@ -120,8 +120,9 @@ class DivergenceCriterion : public Criterion {
     Flags loss_weight(n, 1.0), reg_weight(n, 1.0);
     for (std::size_t i = 0; i < n; ++i) {
       const double w = o_.apply_class_weight ? o_.class_weights.at(static_cast<std::size_t>(in.labels[i])) : 1.0;
-      loss_weight[i] = w * (o_.loss_on_coc ? correct[i] : 1.0);
-      reg_weight[i] = w * (o_.nothing_class == in.labels[i] ? o_.nothing_class_reg_weight : 1.0);
+      const bool nothing = o_.nothing_class == in.labels[i];
+      loss_weight[i] = nothing ? 0.0 : w * (o_.loss_on_coc ? correct[i] : 1.0);
+      reg_weight[i] = w * (nothing ? o_.nothing_class_reg_weight : 1.0);
     }
     const Tensor divergence = ops::prior_divergence(in.masked_logits, constants(prior_, in.masked_logits), o_.backward);
     const Tensor loss = ops::mean(ops::mul(constants(loss_weight, in.masked_logits), divergence));

@@ -52,8 +52,8 @@ struct DivergenceOptions {
   bool loss_on_coc = false;  // only images that are correct when clean
   bool apply_class_weight = false;
   bool regularize_always = false;
-  std::optional<std::int64_t> nothing_class;
-  double nothing_class_reg_weight = 1;
+  std::optional<std::int64_t> nothing_class;  // images of it carry no loss, only the regulariser
+  double nothing_class_reg_weight = 1;        // times this
   double lambda_r = 0;
   std::optional<double> lambda_tv;
   bool add_prob_layers = false;
