@@ -14,6 +14,7 @@ Command prepare_command();
 Command sample_command();
 Command fit_classifier_command();
 Command train_command();
+Command score_command();
 Command doctor_command();
 Command options_command();
 Command completion_command();

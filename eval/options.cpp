@@ -28,6 +28,11 @@ OptionTable make_score_table() {
       .placeholder("FILE")
       .or_none();
   table.add("use_p", &S::use_p, "target area for a masker with add_prob_layers").between(0, 1);
+  table
+      .add("masks_path", &S::masks_path,
+           "true pixel masks, FOLDER/CLASS/NAME.png as sample writes them: adds the mean IoU with them")
+      .placeholder("FOLDER")
+      .or_none();
 
   table.group("How");
   table.add("protocol", &S::protocol, "paper: as the published numbers were made; strict: its quirks repaired")
@@ -35,7 +40,7 @@ OptionTable make_score_table() {
   table.add("break_ratio", &S::break_ratio, "resize both sides to the input's, instead of cutting the longer one");
   table.add("erode", &S::erode, "erosions of the binarised mask before its component is chosen").between(0, 1024);
   table.add("dilate", &S::dilate, "dilations of it").between(0, 1024);
-  table.add("pot", &S::pot, "fraction of the images that is scored").above(0).most = 1;
+  table.add("pot", &S::pot, "fraction of the images that is scored, from the start of the list").above(0).most = 1;
   table.add("limit", &S::limit, "score the first so many images only; 0: all").at_least(0);
   table.add("input_size", &S::input_size, "side of the square input; 0: the checkpoint's, or 224").between(0, 2048);
 

@@ -14,7 +14,7 @@ struct ScoreRunOptions : LogOptions, ComputeOptions {
   // What is scored
   std::string val_json, bboxes_path, output_path, mode, casm_path;
   std::string classifier_load_mode = "pickled";
-  std::string resnet_path;
+  std::string resnet_path, masks_path;
   std::optional<double> use_p;
   // How
   std::string protocol = "paper";

@@ -48,12 +48,12 @@ std::string joined(const std::vector<double>& values) {
   return text;
 }
 
+}  // namespace
+
 std::string details_path(const std::string& path) {
   const std::filesystem::path file(path);
   return (file.parent_path() / file.stem()).string() + ".details.json";
 }
-
-}  // namespace
 
 std::string totals_json(const Totals& totals) {
   JsonWriter json(true);
@@ -78,15 +78,16 @@ std::vector<Interval> intervals(const Scorer& scorer, const BootstrapOptions& op
   return result;
 }
 
-std::string details_json(const Scorer& scorer, const BootstrapOptions& options, const std::string& version) {
+std::string details_json(const Scorer& scorer, const BootstrapOptions& options, std::span<const Interval> all,
+                         const std::string& version, const MoreDetails& more) {
   const ScoreOptions& score = scorer.options();
-  const std::vector<Interval> all = intervals(scorer, options);
   JsonWriter json(true);
   json.begin_object();
   json.field("name", score.name).field("protocol", protocol_name(score.boxes.protocol)).field("version", version);
   json.field("images", scorer.images().size()).field("size", score.size);
   json.field("erode", score.boxes.erode).field("dilate", score.boxes.dilate);
-  json.field("resamples", options.resamples).field("level", options.level).field("seed", options.seed);
+  if (!all.empty())
+    json.field("resamples", options.resamples).field("level", options.level).field("seed", options.seed);
   json.key("intervals").begin_object();
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (i == std_column) continue;
@@ -94,7 +95,9 @@ std::string details_json(const Scorer& scorer, const BootstrapOptions& options, 
     json.field("mean", all[i].mean).field("low", all[i].low).field("high", all[i].high);
     json.end_object();
   }
-  json.end_object().end_object();
+  json.end_object();
+  if (more) more(json);
+  json.end_object();
   return json.text() + "\n";
 }
 
@@ -163,16 +166,20 @@ void record_boxes(const std::string& path, const Scorer& scorer) {
   table.write(path);
 }
 
-void write_report(const Scorer& scorer, const std::string& path, const std::string& per_image, const std::string& boxes,
-                  const BootstrapOptions& options, const std::string& version) {
+std::vector<Interval> write_report(const Scorer& scorer, const std::string& path, const std::string& per_image,
+                                   const std::string& boxes, const BootstrapOptions& options,
+                                   const std::string& version, const MoreDetails& more) {
   const bool csv = per_image.ends_with(".csv"), jsonl = per_image.ends_with(".jsonl");
   PEN_CHECK_AS(usage, per_image.empty() || csv || jsonl, "'", per_image,
                "': per-image results are written to a file that ends in .csv or .jsonl");
-  write_file(path, totals_json(scorer.totals()));
-  write_file(details_path(path), details_json(scorer, options, version));
+  std::vector<Interval> all;
+  if (options.resamples > 0) all = intervals(scorer, options);
+  write_file(details_path(path), details_json(scorer, options, all, version, more));
   if (csv) write_file(per_image, images_csv(scorer));
   if (jsonl) write_file(per_image, images_jsonl(scorer));
   if (!boxes.empty()) record_boxes(boxes, scorer);
+  write_file(path, totals_json(scorer.totals()));
+  return all;
 }
 
 }  // namespace pen::eval
