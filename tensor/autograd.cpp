@@ -129,8 +129,22 @@ struct Engine {
     return found;
   }
 
+  // The gradient after a hook has seen it. What a hook returns goes to kernels, so it must fit.
+  static Tensor hooked(const Node& node, const std::function<Tensor(const Tensor&)>& hook, const Tensor& dy) {
+    const Tensor replaced = hook(dy);
+    if (!replaced.defined()) return dy;
+    PEN_CHECK(replaced.shape() == dy.shape() && replaced.dtype() == dy.dtype() && replaced.device() == dy.device(),
+              "a hook on '", node.name, "' returned ", to_string(replaced.shape()), " ", name_of(replaced.dtype()),
+              " for a gradient ", to_string(dy.shape()), " ", name_of(dy.dtype()));
+    return replaced;
+  }
+
   void run(const std::shared_ptr<Node>& root, Tensor gradient) {
-    for (const Tensor& t : options.only) only.insert(t.impl());
+    for (const Tensor& t : options.only) {
+      PEN_CHECK(t.defined() && !t.impl()->node && t.requires_grad(),
+                "backward: `only` names a tensor that is not a leaf that requires a gradient");
+      only.insert(t.impl());
+    }
     const std::vector<std::shared_ptr<Node>> nodes = order(root);
     // Oldest first: whether a wanted leaf lies below.
     for (auto it = nodes.rbegin(); it != nodes.rend(); ++it) {
@@ -146,8 +160,7 @@ struct Engine {
         call.node_ = node.get();
         call.dy_ = std::move(entry->second);
         gradients.erase(entry);
-        for (const auto& hook : node->hooks)
-          if (Tensor replaced = hook(call.dy_); replaced.defined()) call.dy_ = std::move(replaced);
+        for (const auto& hook : node->hooks) call.dy_ = hooked(*node, hook, call.dy_);
         if (needed.at(node.get())) {
           PEN_CHECK(node->backward, "backward of '", node->name,
                     "': its saved tensors were released by an earlier backward; pass retain_graph to the first one");
@@ -172,6 +185,8 @@ void Backward::set(std::size_t input, Tensor gradient) {
     PEN_CHECK(gradient.shape() == edge.leaf->shape, "backward of '", node_->name, "': gradient ",
               to_string(gradient.shape()), " for an input of shape ", to_string(edge.leaf->shape));
     Tensor sum(std::exchange(edge.leaf->grad, nullptr));
+    // What stays in a leaf is its own: dy may be shared with another input, or be the caller's.
+    if (!sum.defined() && !gradient.unique()) gradient = gradient.clone();
     accumulate(sum, std::move(gradient), node_->name);
     edge.leaf->grad = sum.handle();
   }
@@ -180,7 +195,10 @@ void Backward::set(std::size_t input, Tensor gradient) {
 Backward::Target Backward::target(std::size_t input, const Shape& shape) {
   const Node::Edge& edge = node_->inputs.at(input);
   if (edge.leaf && edge.leaf->grad) {
-    Tensor existing(edge.leaf->grad);
+    Tensor existing(std::exchange(edge.leaf->grad, nullptr));
+    // As in set(): what somebody else holds too is not changed.
+    if (!existing.unique()) existing = existing.clone();
+    edge.leaf->grad = existing.handle();
     PEN_CHECK(existing.shape() == shape, "backward of '", node_->name, "': gradient ", to_string(shape),
               " for an input of shape ", to_string(existing.shape()));
     return {existing, kernels::Accum::add};

@@ -27,28 +27,18 @@ class Pool {
   void* take(std::size_t bytes) {
     const std::size_t size = block_size(bytes);
     std::lock_guard lock(mutex_);
-    stats_.live += size;
-    stats_.peak = std::max(stats_.peak, stats_.live);
-    auto& list = free_[size];
-    if (!list.empty()) {
-      void* block = list.back();
+    void* block = nullptr;
+    if (auto& list = free_[size]; !list.empty()) {
+      block = list.back();
       list.pop_back();
       stats_.cached -= size;
-      return block;
+    } else {
+      block = from_system(size);
+      ++stats_.system_allocations;
     }
-    ++stats_.system_allocations;
-    try {
-      return kernels::device::allocate(device_, size);
-    } catch (...) {
-      // Other sizes may hold what is missing.
-      release_locked();
-      try {
-        return kernels::device::allocate(device_, size);
-      } catch (...) {
-        stats_.live -= size;
-        throw;
-      }
-    }
+    stats_.live += size;
+    stats_.peak = std::max(stats_.peak, stats_.live);
+    return block;
   }
 
   void give(void* block, std::size_t bytes) noexcept {
@@ -79,6 +69,15 @@ class Pool {
   }
 
  private:
+  void* from_system(std::size_t size) {
+    try {
+      return kernels::device::allocate(device_, size);
+    } catch (...) {
+      release_locked();  // blocks of other sizes may hold what is missing
+      return kernels::device::allocate(device_, size);
+    }
+  }
+
   void release_locked() {
     for (auto& [size, list] : free_)
       for (void* block : list) kernels::device::release(device_, block);

@@ -63,14 +63,16 @@ Tensor cross_entropy(const Tensor& x, const Tensor& labels, double smoothing) {
   check_labels("cross_entropy", x, labels);
   PEN_CHECK(smoothing >= 0 && smoothing < 1, "cross_entropy: label smoothing ", smoothing, " is not in [0, 1)");
   const Tensor ids = labels.to(x.device());
+  const Saved saved_ids(ids);
   return rows_op(
       "cross_entropy", x, {x.size(0)}, false,
       [&](const kernels::Context& ctx, std::int64_t rows, std::int64_t n, const auto* in, auto* out) {
         kernels::cross_entropy_fwd(ctx, rows, n, smoothing, in, ids.data<std::int64_t>(), out);
       },
-      [smoothing, ids](const kernels::Context& ctx, std::int64_t rows, std::int64_t n, const auto* in, const auto* dy,
-                       auto* dx) {
-        kernels::cross_entropy_bwd(ctx, rows, n, smoothing, in, ids.data<std::int64_t>(), dy, dx);
+      [smoothing, saved_ids](const kernels::Context& ctx, std::int64_t rows, std::int64_t n, const auto* in,
+                             const auto* dy, auto* dx) {
+        const Tensor kept = saved_ids.get("cross_entropy");
+        kernels::cross_entropy_bwd(ctx, rows, n, smoothing, in, kept.data<std::int64_t>(), dy, dx);
       });
 }
 
@@ -83,9 +85,10 @@ Tensor prior_divergence(const Tensor& x, const Tensor& prior, bool backward) {
       [&]<class T>(const kernels::Context& ctx, std::int64_t rows, std::int64_t n, const T* in, T* out) {
         kernels::prior_divergence_fwd(ctx, rows, n, backward, in, prior.data<T>(), out);
       },
-      [backward, prior]<class T>(const kernels::Context& ctx, std::int64_t rows, std::int64_t n, const T* in,
-                                 const T* dy, T* dx) {
-        kernels::prior_divergence_bwd(ctx, rows, n, backward, in, prior.data<T>(), dy, dx);
+      [backward, saved = Saved(prior)]<class T>(const kernels::Context& ctx, std::int64_t rows, std::int64_t n,
+                                                const T* in, const T* dy, T* dx) {
+        const Tensor kept = saved.get("prior_divergence");
+        kernels::prior_divergence_bwd(ctx, rows, n, backward, in, kept.data<T>(), dy, dx);
       });
 }
 

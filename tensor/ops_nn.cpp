@@ -79,8 +79,13 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptio
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o, int output_pad) {
   check_dims("conv_transpose2d", "x", x, 4);
   check_dims("conv_transpose2d", "w", w, 4);
-  PEN_CHECK(x.size(3) == w.size(0) && x.dtype() == w.dtype() && o.groups == 1 && o.stride >= 1 && o.dilation >= 1,
-            "conv_transpose2d: x ", to_string(x.shape()), " and w ", to_string(w.shape()), " in ", o.groups, " groups");
+  PEN_CHECK(x.size(3) == w.size(0) && x.dtype() == w.dtype() && o.groups == 1, "conv_transpose2d: x ",
+            to_string(x.shape()), " and w ", to_string(w.shape()), " in ", o.groups, " groups");
+  PEN_CHECK(o.stride >= 1 && o.pad >= 0 && o.dilation >= 1, "conv_transpose2d: stride ", o.stride, ", pad ", o.pad,
+            ", dilation ", o.dilation);
+  if (b.defined())
+    PEN_CHECK(b.shape() == Shape{w.size(1)}, "conv_transpose2d: bias ", to_string(b.shape()), " for ", w.size(1),
+              " output channels");
   // The convolution whose data gradient this is: its output is our x.
   kernels::Conv2d d{};
   d.n = x.size(0), d.p = x.size(1), d.q = x.size(2), d.k = x.size(3);
@@ -285,8 +290,9 @@ Tensor concat_channels(const std::vector<Tensor>& parts) {
   PEN_CHECK(!parts.empty(), "concat_channels: no parts");
   std::vector<std::int64_t> widths;
   std::int64_t total = 0;
-  const std::int64_t rows = rows_of(parts[0]);
+  std::int64_t rows = 0;  // of the parts that have channels
   for (const Tensor& p : parts) {
+    rows = std::max(rows, rows_of(p));
     Shape a = p.shape(), b = parts[0].shape();
     a.pop_back(), b.pop_back();
     PEN_CHECK(a == b && p.dtype() == parts[0].dtype(), "concat_channels: ", to_string(parts[0].shape()), " and ",

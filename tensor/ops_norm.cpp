@@ -50,22 +50,16 @@ Tensor training(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor
                                  sy.get(op).data<T>(), dy, g.mutable_data<T>());
              }
              Tensor dx = call.wants(0) ? empty_like(g) : Tensor();
-             Tensor dgamma, dbeta;
-             kernels::Accum accum = kernels::Accum::write;
-             if (call.wants(1) && call.wants(2)) {
-               auto a = call.target(1, {d.c});
-               auto b = call.target(2, {d.c});
-               PEN_CHECK(a.accum == b.accum, "batch_norm: gamma has a gradient and beta has none, or the reverse");
-               dgamma = a.tensor, dbeta = b.tensor, accum = a.accum;
-             } else {
-               PEN_CHECK(!call.wants(1) && !call.wants(2), "batch_norm: gamma and beta are trained or frozen together");
-             }
-             if (dx.defined() || dgamma.defined())
+             // Written to memory of their own: each of the two may have a gradient already, or not be wanted.
+             Tensor dgamma = call.wants(1) ? empty_with(g, {d.c}) : Tensor();
+             Tensor dbeta = call.wants(2) ? empty_with(g, {d.c}) : Tensor();
+             const auto out = [](Tensor& t) { return t.defined() ? t.mutable_data<T>() : nullptr; };
+             if (dx.defined() || dgamma.defined() || dbeta.defined())
                kernels::batch_norm_bwd(ctx, d, eps, saved_x.data<T>(), std::as_const(g).data<T>(),
-                                       saved_gamma.data<T>(), saved_mean.data<T>(), saved_var.data<T>(),
-                                       dx.defined() ? dx.mutable_data<T>() : nullptr,
-                                       dgamma.defined() ? dgamma.mutable_data<T>() : nullptr,
-                                       dbeta.defined() ? dbeta.mutable_data<T>() : nullptr, accum);
+                                       saved_gamma.data<T>(), saved_mean.data<T>(), saved_var.data<T>(), out(dx),
+                                       out(dgamma), out(dbeta), kernels::Accum::write);
+             if (dgamma.defined()) call.set(1, std::move(dgamma));
+             if (dbeta.defined()) call.set(2, std::move(dbeta));
              if (dx.defined()) call.set(0, std::move(dx));
            });
            if (call.wants(3)) call.set(3, std::move(g));

@@ -79,10 +79,13 @@ class Tensor {
   // ---- autograd
   bool requires_grad() const;  // of a leaf: as set; of a result: it has a history
   Tensor& set_requires_grad(bool flag);
-  Tensor grad() const;  // undefined before the first backward
+  // Undefined before the first backward. A later backward adds to it in place unless it is also held elsewhere, so a
+  // gradient that the caller keeps does not change.
+  Tensor grad() const;
   void set_grad(Tensor grad);
   void clear_grad() { set_grad({}); }
-  // Called with the gradient of this result when backward reaches it; may return another gradient (undefined: keep).
+  // Called with the gradient of this result when backward reaches it; may return another gradient of the same shape and
+  // dtype (undefined: keep).
   void register_hook(std::function<Tensor(const Tensor&)> hook) const;
 
   TensorImpl* impl() const { return impl_.get(); }
