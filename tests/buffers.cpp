@@ -19,10 +19,8 @@ std::uint64_t hash(const std::string& text) {  // FNV-1a
 }
 
 template <class T>
-void append(std::vector<std::uint8_t>& bytes, T value) {
-  const std::size_t at = bytes.size();
-  bytes.resize(at + sizeof(T));
-  std::memcpy(bytes.data() + at, &value, sizeof(T));
+void put(std::vector<std::uint8_t>& bytes, std::int64_t i, T value) {
+  std::memcpy(bytes.data() + static_cast<std::size_t>(i) * sizeof(T), &value, sizeof(T));
 }
 
 template <class T>
@@ -73,23 +71,21 @@ void* Arena::add(const std::string& name, DType dtype, std::int64_t count, Role 
 
 std::vector<std::uint8_t> Arena::draw(const std::string& name, DType dtype, std::int64_t count, double low,
                                       double high) const {
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(static_cast<std::size_t>(count) * size_of(dtype));
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(count) * size_of(dtype));
   const std::uint64_t stream = hash(name);
   for (std::int64_t i = 0; i < count; ++i) {
     const double v = low + (high - low) * philox_uniform(20261123, stream, static_cast<std::uint64_t>(i));
-    if (dtype == DType::f32) append(bytes, static_cast<float>(v));
-    if (dtype == DType::f64) append(bytes, v);
-    if (dtype == DType::i64) append(bytes, static_cast<std::int64_t>(v));
+    if (dtype == DType::f32) put(bytes, i, static_cast<float>(v));
+    if (dtype == DType::f64) put(bytes, i, v);
+    if (dtype == DType::i64) put(bytes, i, static_cast<std::int64_t>(v));
   }
   return bytes;
 }
 
 void Arena::reset() {
   for (const Entry& e : entries_) {
-    std::vector<std::uint8_t> image(guard_bytes, guard_word);
-    image.insert(image.end(), e.start.begin(), e.start.end());
-    image.insert(image.end(), guard_bytes, guard_word);
+    std::vector<std::uint8_t> image(e.start.size() + 2 * guard_bytes, guard_word);
+    std::copy(e.start.begin(), e.start.end(), image.begin() + guard_bytes);
     kernels::device::copy(device_, e.memory, Device{}, image.data(), image.size(), nullptr);
   }
   kernels::device::synchronize(device_);
