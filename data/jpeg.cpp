@@ -108,8 +108,10 @@ struct JpegReader::State : Callbacks {
   }
 };
 
+// A new decompressor for each file: one that is used again keeps the last file's tables for files that have none.
 void JpegReader::State::create() {
-  if (created) return;
+  if (created) jpeg_destroy_decompress(&info);
+  created = false;
   info.err = jpeg_std_error(&errors);
   errors.error_exit = on_error;
   errors.emit_message = on_message;
@@ -126,7 +128,6 @@ void JpegReader::State::create() {
 }
 
 void JpegReader::State::start(std::span<const std::uint8_t> bytes) {
-  jpeg_abort_decompress(&info);
   source.next_input_byte = bytes.data();
   source.bytes_in_buffer = bytes.size();
   info.src = &source;

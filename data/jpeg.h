@@ -9,7 +9,7 @@
 
 namespace pen::codec {
 
-// Keeps its decompressor and its buffers from file to file. Used through ImageReader, which documents the calls.
+// Keeps its buffers from file to file. Used through ImageReader, which documents the calls.
 class JpegReader {
  public:
   explicit JpegReader(const DecodeLimits& limits);

@@ -121,6 +121,27 @@ TEST_CASE("decode_image: one reader for all files, bad ones between good ones") 
   }
 }
 
+TEST_CASE("decode_image: nothing of one JPEG is left for the next") {
+  // A file without Huffman tables is decoded with the standard ones (as frames of motion JPEG are), not with those of
+  // the file before it.
+  const std::vector<std::uint8_t> whole = odd_bytes("gen_20.jpg");
+  std::vector<std::uint8_t> bare(whole.begin(), whole.begin() + 2);
+  for (std::size_t at = 2; at < whole.size();) {
+    const std::size_t size = whole[at + 1] == 0xda ? whole.size() - at : 2u + whole[at + 2] * 256u + whole[at + 3];
+    if (whole[at + 1] != 0xc4)
+      bare.insert(bare.end(), whole.begin() + static_cast<std::ptrdiff_t>(at),
+                  whole.begin() + static_cast<std::ptrdiff_t>(at + size));
+    at += size;
+  }
+  REQUIRE(bare.size() < whole.size());
+  ImageReader reader;
+  const std::vector<std::uint8_t> other = odd_bytes("gen_21.jpg");  // progressive: tables of its own
+  reader.open(other, "other.jpg");
+  reader.read({0, 0, 29, 37});
+  reader.open(bare, "bare.jpg");
+  CHECK(same(reader.read({0, 0, 29, 37}), decode_image(whole, "whole.jpg"), {0, 0, 29, 37}));
+}
+
 TEST_CASE("decode_image: the content decides, not the name; messages name the file and the reason") {
   CHECK(decode_image(odd_bytes("gen_RGB.png"), "n02105855_2933.JPEG").width == 37);
   test::check_error(ErrorKind::data, {"'x.jpg'", "the file is empty"}, [] { decode_image({}, "x.jpg"); });
