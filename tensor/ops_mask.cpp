@@ -66,6 +66,7 @@ Tensor total_variation(const Tensor& m, double border) {
 
 Tensor mask_statistics(const Tensor& m) {
   check_dims("mask_statistics", "m", m, 4);
+  PEN_CHECK(m.size(3) == 1, "mask_statistics: a mask has one channel, not ", to_string(m.shape()));
   Tensor y = empty_with(m, {m.size(0), 3});
   dispatch(m.dtype(), "mask_statistics", [&]<class T>() {
     kernels::mask_statistics(context(m.device()), m.size(0), m.size(1), m.size(2), m.data<T>(), y.mutable_data<T>());

@@ -331,6 +331,7 @@ Tensor concat_channels(const std::vector<Tensor>& parts) {
 
 Tensor broadcast_planes(const Tensor& v, std::int64_t height, std::int64_t width) {
   check_dims("broadcast_planes", "v", v, 2);
+  PEN_CHECK(height >= 0 && width >= 0, "broadcast_planes: to ", height, "x", width);
   const std::int64_t n = v.size(0), c = v.size(1), area = height * width;
   Tensor y = empty_with(v, {n, height, width, c});
   dispatch(v.dtype(), "broadcast_planes", [&]<class T>() {

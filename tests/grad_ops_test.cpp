@@ -229,3 +229,163 @@ TEST_CASE("operations: nothing is recorded when nothing requires a gradient, or 
     CHECK_MESSAGE(!run(c, DType::f32, {}, false).y.requires_grad(), title(c));
   }
 }
+
+TEST_CASE("convolutions: packed copies of frozen weights follow their contents") {
+  const Tensor x = uniform({1, 9, 8, 16}, 1).to(DType::f32);
+  const auto expect_like_trained = [&](const Tensor& frozen) {
+    const Tensor trained = frozen.clone().set_requires_grad(true);  // packed anew in each call
+    const ops::ConvOptions o{.stride = 2, .pad = 1};
+    CHECK(ops::conv2d(x, frozen, {}, o).to_vector<float>() == ops::conv2d(x, trained, {}, o).to_vector<float>());
+    const Tensor leaf = x.clone().set_requires_grad(true), other = x.clone().set_requires_grad(true);
+    backward(ops::sum(ops::conv2d(leaf, frozen, {}, o)));
+    backward(ops::sum(ops::conv2d(other, trained, {}, o)));
+    CHECK(leaf.grad().to_vector<float>() == other.grad().to_vector<float>());
+  };
+  Tensor w = uniform({32, 16, 3, 3}, 2).to(DType::f32).clone();
+  expect_like_trained(w);
+  w.copy_from(uniform({32, 16, 3, 3}, 3).to(DType::f32));
+  expect_like_trained(w);
+  w.mutable_data<float>()[5] += 1;
+  expect_like_trained(w);
+  // New weights that the allocator puts where older ones were.
+  for (std::uint64_t seed = 4; seed < 8; ++seed) expect_like_trained(uniform({32, 16, 3, 3}, seed).to(DType::f32));
+}
+
+TEST_CASE("operations: joins and sums of nothing") {
+  const Tensor none = Tensor::empty({2, 3, 4, 0}), some = uniform({2, 3, 4, 2}, 1).to(DType::f32);
+  CHECK(ops::concat_channels({none, some}).to_vector<float>() == some.to_vector<float>());
+  CHECK(ops::concat_channels({some, none}).to_vector<float>() == some.to_vector<float>());
+  CHECK(ops::concat_batch({Tensor::empty({0, 3}), Tensor::full({1, 3}, 2)}).to_vector<float>() ==
+        std::vector<float>{2, 2, 2});
+  CHECK(ops::sum(Tensor::empty({0, 5})).item() == 0);
+  const Tensor leaf = Tensor::empty({0, 5, 4, 3}).set_requires_grad(true);
+  const Tensor y = ops::relu(ops::conv2d(leaf, uniform({2, 3, 3, 3}, 1).to(DType::f32), {}, {.pad = 1}));
+  CHECK(y.shape() == Shape{0, 5, 4, 2});
+  backward(ops::sum(y));
+  CHECK(leaf.grad().shape() == leaf.shape());
+}
+
+TEST_CASE("operations: inputs that do not fit are errors that name the operation") {
+  const auto t = [](Shape shape) { return Tensor::zeros(std::move(shape)); };
+  const auto i64 = [](std::vector<std::int64_t> v) {
+    const auto n = static_cast<std::int64_t>(v.size());
+    return Tensor::from(v, {n});
+  };
+  const Tensor x = t({2, 5, 4, 3});
+  const std::pair<std::vector<std::string>, std::function<void()>> cases[] = {
+      {{"conv2d", "7x7", "5x4", "pad 0"},
+       [&] {
+         ops::conv2d(x, t({2, 3, 7, 7}), {});
+       }},
+      {{"conv2d", "(2, 4, 3, 3)"},
+       [&] {
+         ops::conv2d(x, t({2, 4, 3, 3}), {});
+       }},
+      {{"conv2d", "groups"},
+       [&] {
+         ops::conv2d(x, t({2, 3, 3, 3}), {}, {.groups = 2});
+       }},
+      {{"conv2d", "bias", "(3)"},
+       [&] {
+         ops::conv2d(x, t({2, 3, 3, 3}), t({3}));
+       }},
+      {{"conv2d", "stride 0"},
+       [&] {
+         ops::conv2d(x, t({2, 3, 3, 3}), {}, {.stride = 0});
+       }},
+      {{"conv2d", "dtype"},
+       [&] {
+         ops::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64), {});
+       }},
+      {{"conv_transpose2d", "bias", "(3)"},
+       [&] {
+         ops::conv_transpose2d(x, t({3, 2, 3, 3}), t({3}));
+       }},
+      {{"conv_transpose2d", "pad -1"},
+       [&] {
+         ops::conv_transpose2d(x, t({3, 2, 3, 3}), {}, {.pad = -1});
+       }},
+      {{"conv_transpose2d", "output_pad 2"},
+       [&] {
+         ops::conv_transpose2d(x, t({3, 2, 3, 3}), {}, {.stride = 2}, 2);
+       }},
+      {{"linear", "(2, 3)", "(4, 5)"},
+       [&] {
+         ops::linear(t({2, 3}), t({4, 5}), {});
+       }},
+      {{"batch_norm", "(2)"}, [&] { ops::batch_norm(x, t({3}), t({2}), t({3}), t({3}), {}); }},
+      {{"batch_norm", "residual"},
+       [&] {
+         ops::batch_norm(x, t({3}), t({3}), t({3}), t({3}), {}, t({2, 5, 4, 1}));
+       }},
+      {{"max_pool2d", "window 7"},
+       [&] {
+         ops::max_pool2d(x, {7, 1, 0});
+       }},
+      {{"avg_pool2d", "pad 2"},
+       [&] {
+         ops::avg_pool2d(x, {3, 1, 2});
+       }},
+      {{"resize_bilinear", "0x3"}, [&] { ops::resize_bilinear(x, 0, 3); }},
+      {{"concat_channels", "(2, 5, 3, 3)"},
+       [&] {
+         ops::concat_channels({x, t({2, 5, 3, 3})});
+       }},
+      {{"concat_batch", "(2, 5, 3, 3)"},
+       [&] {
+         ops::concat_batch({x, t({2, 5, 3, 3})});
+       }},
+      {{"embedding", "id 4", "4 rows"},
+       [&] {
+         ops::embedding(t({4, 2}), i64({0, 4}));
+       }},
+      {{"add", "(2, 5, 4, 3)", "(3)"}, [&] { ops::add(x, t({3})); }},
+      {{"mul", "f64"}, [&] { ops::mul(x, Tensor::zeros(x.shape(), DType::f64)); }},
+      {{"scale_by", "(2)"}, [&] { ops::scale_by(x, t({2})); }},
+      {{"(120)", "(7)"}, [&] { ops::reshape(ops::reshape(x, {120}), {7}); }},
+      {{"slice_batch", "1..3", "2"}, [&] { ops::slice_batch(x, 1, 2); }},
+      {{"mean"}, [&] { ops::mean(t({0})); }},
+      {{"cross_entropy", "label 3"},
+       [&] {
+         ops::cross_entropy(t({1, 3}), i64({3}));
+       }},
+      {{"cross_entropy", "label -1"},
+       [&] {
+         ops::cross_entropy(t({1, 3}), i64({-1}));
+       }},
+      {{"cross_entropy", "(2)"},
+       [&] {
+         ops::cross_entropy(t({1, 3}), i64({0, 0}));
+       }},
+      {{"cross_entropy", "smoothing"},
+       [&] {
+         ops::cross_entropy(t({1, 3}), i64({0}), 1.0);
+       }},
+      {{"prior_divergence", "(4)"},
+       [&] {
+         ops::prior_divergence(t({1, 3}), t({4}), false);
+       }},
+      {{"mask_in", "(2, 5, 4, 3)"}, [&] { ops::mask_in(x, x); }},
+      {{"mask_out", "(2, 5, 4, 1)"},
+       [&] {
+         ops::mask_out(x, t({2, 5, 4, 1}), t({2, 5, 4, 1}));
+       }},
+      {{"total_variation", "one channel"}, [&] { ops::total_variation(x, 1); }},
+      {{"mask_statistics", "one channel"}, [&] { ops::mask_statistics(x); }},
+      {{"broadcast_planes", "-1x2"},
+       [&] {
+         ops::broadcast_planes(t({2, 3}), -1, 2);
+       }},
+      {{"undefined"}, [&] { ops::relu(Tensor()); }},
+  };
+  for (const auto& [parts, run_it] : cases) {
+    std::string message = "no error";
+    try {
+      run_it();
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    for (const std::string& part : parts)
+      CHECK_MESSAGE(message.find(part) != std::string::npos, "'" << part << "' is not in: " << message);
+  }
+}
