@@ -164,11 +164,11 @@ def jpegs():
     photo.convert("CMYK").save(path("cmyk.jpg"))
     data = read("20.jpg")
     write("no_end.jpg", data[:-2])
-    write("cut_closed.jpg", data[:-300] + b"\xff\xd9")
+    write("cut_closed.jpg", data[:-60] + b"\xff\xd9")
     write("trailing.jpg", data + b"hello" * 50)
-    write("half.jpg", data[: -len(data) // 3])
-    write("half_progressive.jpg", read("21.jpg")[: -len(data) // 3])
-    write("half_progressive_closed.jpg", read("21.jpg")[: -len(data) // 3] + b"\xff\xd9")
+    write("half.jpg", data[: -len(data) // 8])
+    write("half_progressive.jpg", read("21.jpg")[: -len(data) // 8])
+    write("half_progressive_closed.jpg", read("21.jpg")[: -len(data) // 8] + b"\xff\xd9")
     for i in range(12):
         damaged = bytearray(data)
         for _ in range(3):
