@@ -192,6 +192,14 @@ TEST_CASE("a gradient that two inputs share is not corrupted by what one of them
   CHECK_FALSE(a.grad().shares_storage(b.grad()));
   CHECK_FALSE(a.grad().shares_storage(seed));
 
+  // What changes one leaf's gradient in place (clipping) changes no other's.
+  const Tensor c = leaf(Doubles{4}), d = leaf(Doubles{5});
+  backward(ops::add(c, ops::reshape(d, {1})), seed);
+  c.grad().mutable_data<double>()[0] = 100;
+  CHECK(d.grad().item() == 1);
+  d.grad().mutable_data<double>()[0] = 100;
+  CHECK(seed.item() == 1);
+
   // Leaves whose gradient came by add, and to which a convolution's kernel adds in place (Backward::target).
   const Tensor w = leaf(uniform({1, 1, 1, 1}, 1)), v = leaf(uniform({1, 1, 1, 1}, 2)), x = uniform({1, 1, 1, 1}, 3);
   const Tensor one = Tensor::full({1, 1, 1, 1}, 1, DType::f64);
@@ -450,6 +458,7 @@ TEST_CASE("memory: steady steps ask the system for nothing, and the peak is coun
   const MemoryStats later = memory_stats(cpu);
   CHECK(later.system_allocations == warm.system_allocations);
   CHECK(later.live == warm.live);
+  CHECK(later.cached == warm.cached);
   CHECK(later.peak > warm.live);
   CHECK(later.peak <= warm.live + warm.cached);
 
