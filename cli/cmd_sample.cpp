@@ -31,6 +31,8 @@ const OptionTable& table() {
     t.add("garment_min", &Options::garment_min, "smallest garment: longer side of its box over the scene's side")
         .between(0.05, 0.95);
     t.add("garment_max", &Options::garment_max, "largest garment").between(0.05, 0.95);
+    t.add("clutter_min", &Options::clutter_min, "fewest other things in a scene").between(0, 50);
+    t.add("clutter_max", &Options::clutter_max, "most other things").between(0, 50);
     t.add("seed", &Options::seed, "all randomness follows from it").between(0, 4294967295.0);
     t.add("num_per_class_in_train_val", &Options::num_per_class_in_train_val,
           "images of each class that go to train_val")

@@ -77,11 +77,11 @@ ImageSize resized_shorter_side(ImageSize image, int s) {
 
 int center_offset(int n, int s) { return n < s ? -((s - n) / 2) : round_even((n - s) / 2.0); }
 
-Rect random_resized_crop(ImageSize image, Rng& rng) {
+Rect random_resized_crop(ImageSize image, Rng& rng, double min_area) {
   const double height = image.height, width = image.width, area = height * width;
   const double low = std::log(3.0 / 4.0), high = std::log(4.0 / 3.0);
   for (int attempt = 0; attempt < 10; ++attempt) {
-    const double target = area * rng.uniform(0.08, 1.0);
+    const double target = area * rng.uniform(min_area, 1.0);
     const double ratio = std::exp(rng.uniform(low, high));
     const int w = round_even(std::sqrt(target * ratio)), h = round_even(std::sqrt(target / ratio));
     if (0 < w && w <= image.width && 0 < h && h <= image.height) {
@@ -103,7 +103,7 @@ Placement place(const Transform& t, ImageSize image, Rng& rng) {
   Placement p;
   p.crop = {0, 0, image.height, image.width};
   if (t.kind == Transform::Kind::random_crop) {
-    p.crop = random_resized_crop(image, rng);
+    p.crop = random_resized_crop(image, rng, transform.min_area);
     p.resized = {t.size, t.size};
   } else {
     p.resized =

@@ -21,14 +21,15 @@ struct Normalize {
 // What to do with an image; the result is always size x size.
 struct Transform {
   enum class Kind {
-    random_crop,   // RandomResizedCrop(size): area 0.08..1, log-uniform aspect 3/4..4/3
+    random_crop,   // RandomResizedCrop(size): area min_area..1, log-uniform aspect 3/4..4/3
     shorter_side,  // Resize(resize): the shorter side becomes `resize`; then CenterCrop(size)
     both_sides,    // Resize([resize, resize]); then CenterCrop(size)
   };
   Kind kind = Kind::shorter_side;
   int size = 224;
-  int resize = 224;   // not used by random_crop
-  bool flip = false;  // horizontal, with probability 0.5
+  int resize = 224;        // not used by random_crop
+  double min_area = 0.08;  // of random_crop: its smallest share of the image, in (0, 1]
+  bool flip = false;       // horizontal, with probability 0.5
   Normalize normalize;
 
   static Transform train(int size);
@@ -56,7 +57,7 @@ ImageSize resized_shorter_side(ImageSize image, int s);
 // CenterCrop(s) on an axis of n pixels: round((n - s) / 2), halves to even; negative (zeros are padded) if n < s.
 int center_offset(int n, int s);
 // RandomResizedCrop's rectangle (torchvision: RandomResizedCrop.get_params): ten tries, then the central fallback.
-Rect random_resized_crop(ImageSize image, Rng& rng);
+Rect random_resized_crop(ImageSize image, Rng& rng, double min_area = 0.08);
 
 // Reads files and applies transforms with buffers that are kept between calls. One per thread.
 class ImagePipeline {

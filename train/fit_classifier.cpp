@@ -95,7 +95,9 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   l.bad_files = BadFiles::skip;
   l.max_bad_share = o.max_bad_share;
   const LimitedSource source(list, o.limit);
-  Loader train(source, Transform::train(static_cast<int>(o.input_size)), l);
+  Transform crops = Transform::train(static_cast<int>(o.input_size));
+  crops.min_area = o.min_crop_area;
+  Loader train(source, crops, l);
   Metadata val_list;
   std::unique_ptr<LimitedSource> val_source;
   std::unique_ptr<Loader> val;

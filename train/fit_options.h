@@ -40,6 +40,7 @@ struct FitOptions : LogOptions, ComputeOptions {
   // Data
   std::int64_t workers = 4;
   std::int64_t limit = 0;
+  double min_crop_area = 0.08;
   double max_bad_share = 0.01;
   bool overfit_one_batch = false;
 };

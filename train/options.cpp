@@ -151,6 +151,8 @@ OptionTable make_table() {
       .between(0, 1024)
       .changes_on_resume();
   table.add("limit", &T::limit, "use the first so many images only; 0: all").at_least(0);
+  table.add("min_crop_area", &T::min_crop_area, "smallest share of an image that a random training crop shows")
+      .between(0.01, 1);
   table.add("max_bad_share", &T::max_bad_share, "stop when more than this share of the images cannot be read")
       .between(0, 1);
   table.add("overfit_one_batch", &T::overfit_one_batch, "train on the first batch only, again and again (a check)");

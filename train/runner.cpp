@@ -13,7 +13,7 @@ namespace pen {
 namespace {
 
 // Streams of the run's seed, one for each purpose.
-enum Stream : std::uint64_t { draws_stream = 1, classifier_stream = 2, masker_stream = 3 };
+enum Stream : std::uint64_t { draws_stream = 1, masker_stream = 3 };
 
 MaskerOptions masker_options(const TrainOptions& o, const Classifier& classifier) {
   MaskerOptions m;
@@ -67,23 +67,16 @@ Networks build(const TrainOptions& o, Device device) {
   n.names = n.train_list.classes();
   n.input_size = o.input_size;
   n.width = o.width;
-  Rng classifier_rng(static_cast<std::uint64_t>(o.seed), classifier_stream),
-      masker_rng(static_cast<std::uint64_t>(o.seed), masker_stream);
-  if (o.resnet_path.empty()) {
-    log::warn(
-        "no --resnet_path: the classifier starts from random weights; a masker can only explain one that has learned");
-    n.classifier = make_classifier({o.arch, n.train_list.class_count(), o.width}, classifier_rng);
-  } else {
-    const Checkpoint file = read_checkpoint(o.resnet_path);
-    n.classifier = load_classifier(file);
-    if (file.facts.count("width")) n.width = std::stod(file.fact("width"));
-    const std::vector<std::string> known = class_names(file);
-    PEN_CHECK_AS(data, n.classifier->classes() >= n.train_list.class_count(), "'", o.train_json, "' has ",
-                 n.train_list.class_count(), " classes, the classifier of '", o.resnet_path, "' has ",
-                 n.classifier->classes());
-    PEN_CHECK_AS(data, known.empty() || known == n.names, "'", o.train_json,
-                 "' has other class names than the classifier of '", o.resnet_path, "' was trained with");
-  }
+  Rng masker_rng(static_cast<std::uint64_t>(o.seed), masker_stream);
+  const Checkpoint file = read_checkpoint(o.resnet_path);
+  n.classifier = load_classifier(file);
+  if (file.facts.count("width")) n.width = std::stod(file.fact("width"));
+  const std::vector<std::string> known = class_names(file);
+  PEN_CHECK_AS(data, n.classifier->classes() >= n.train_list.class_count(), "'", o.train_json, "' has ",
+               n.train_list.class_count(), " classes, the classifier of '", o.resnet_path, "' has ",
+               n.classifier->classes());
+  PEN_CHECK_AS(data, known.empty() || known == n.names, "'", o.train_json,
+               "' has other class names than the classifier of '", o.resnet_path, "' was trained with");
   n.classifier->to(device);
   n.masker = std::make_unique<Masker>(masker_options(o, *n.classifier), masker_rng);
   n.masker->to(device);
@@ -129,7 +122,9 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
 
   const LimitedSource train_source(n.train_list, o.limit);
-  Loader train(train_source, Transform::train(static_cast<int>(n.input_size)), loader_options(o, true));
+  Transform crops = Transform::train(static_cast<int>(n.input_size));
+  crops.min_area = o.min_crop_area;
+  Loader train(train_source, crops, loader_options(o, true));
   Metadata val_list;
   std::unique_ptr<LimitedSource> val_source;
   std::unique_ptr<Loader> val;
