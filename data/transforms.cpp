@@ -103,7 +103,7 @@ Placement place(const Transform& t, ImageSize image, Rng& rng) {
   Placement p;
   p.crop = {0, 0, image.height, image.width};
   if (t.kind == Transform::Kind::random_crop) {
-    p.crop = random_resized_crop(image, rng, transform.min_area);
+    p.crop = random_resized_crop(image, rng, t.min_area);
     p.resized = {t.size, t.size};
   } else {
     p.resized =
