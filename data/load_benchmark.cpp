@@ -53,7 +53,7 @@ LoadBenchmark benchmark_loading(const SampleSource& source, const LoadBenchmarkO
     result.mean_pixels += static_cast<double>(size.height) * size.width / static_cast<double>(sampled);
   }
 
-  Loader loader(head, Transform::train(options.size),
+  Loader loader(head, options.transform,
                 {.batch_size = options.batch_size,
                  .workers = result.workers,
                  .prefetch = 4,

@@ -45,4 +45,8 @@ PrepareResult prepare(const PrepareOptions& options);
 // count. With `classes` the labels are positions in it, and a folder that is not in it is an error.
 Metadata scan_images(const std::string& root, const std::vector<std::string>* classes = nullptr);
 
+// The images of such names in a folder and the folders below it, in the same order. Data errors: a folder that cannot
+// be listed, or one that leads back to a folder above it.
+std::vector<std::string> images_below(const std::string& folder);
+
 }  // namespace pen

@@ -54,7 +54,21 @@ void collect(const std::string& folder, int depth, std::vector<std::pair<std::st
   for (const std::string& name : listing.folders) collect(joined(folder, name), depth + 1, out);
 }
 
+std::vector<std::pair<std::string, std::vector<std::string>>> folders_below(const std::string& root) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> folders;
+  collect(root, 0, folders);
+  std::sort(folders.begin(), folders.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return folders;
+}
+
 }  // namespace
+
+std::vector<std::string> images_below(const std::string& folder) {
+  std::vector<std::string> out;
+  for (const auto& [below, files] : folders_below(folder))
+    for (const std::string& file : files) out.push_back(joined(below, file));
+  return out;
+}
 
 Metadata scan_images(const std::string& root, const std::vector<std::string>* classes) {
   std::error_code error;
@@ -67,11 +81,7 @@ Metadata scan_images(const std::string& root, const std::vector<std::string>* cl
     if (label < 0)
       fail(ErrorKind::data, str("'", joined(root, name), "' is a class that the training images do not have"),
            "remove the folder, or add images of this class to the training folder");
-    std::vector<std::pair<std::string, std::vector<std::string>>> folders;
-    collect(joined(root, name), 0, folders);
-    std::sort(folders.begin(), folders.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (const auto& [folder, files] : folders)
-      for (const std::string& file : files) out.add(joined(folder, file), label);
+    for (const std::string& file : images_below(joined(root, name))) out.add(file, label);
   }
   PEN_CHECK_AS(data, out.size() > 0, "no images in the class folders of '", root,
                "' (names that end with .jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp)");

@@ -409,8 +409,8 @@ TEST_CASE("Loader: batches in flight are bounded, buffers are used again") {
 
 TEST_CASE("benchmark_loading: a rate for each repeat, and what was read") {
   const Folder folder(12);
-  const LoadBenchmark result =
-      benchmark_loading(folder, {.workers = 2, .batch_size = 4, .size = 16, .repeats = 3, .images = 8, .seed = 1});
+  const LoadBenchmark result = benchmark_loading(
+      folder, {.workers = 2, .batch_size = 4, .transform = Transform::train(16), .repeats = 3, .images = 8, .seed = 1});
   CHECK(result.workers == 2);
   CHECK(result.images == 8);
   CHECK(result.crops_per_s.size() == 3);

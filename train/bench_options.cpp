@@ -28,10 +28,14 @@ OptionTable make_table() {
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
 
+  table.add("warmup", &B::warmup, "steps before the clock starts; the loader has one pass of its own").between(0, 1e6);
+
   table.group("Both");
   table.add("batch_size", &B::batch_size, "images at a time").also("batch").between(1, 65536);
-  table.add("steps", &B::steps, "batches that are timed").between(1, 1e9);
-  table.add("warmup", &B::warmup, "batches before the clock starts").between(0, 1e6);
+  table
+      .add("steps", &B::steps,
+           "what is timed: steps (mode ca: of each of its two kinds), or the loader's passes over the images")
+      .between(1, 1e6);
   table.add("input_size", &B::input_size, "side of the square input, a multiple of 4").between(32, 2048);
 
   table.group("loader");
@@ -59,7 +63,7 @@ void resolve(BenchOptions& options, OptionValues& values) {
   PEN_CHECK_AS(usage, loader == !options.path.empty(), "bench ", options.what,
                loader ? ": the metadata JSON or the folder of images is missing"
                       : str(" reads no images, what is '", options.path, "' for?"));
-  rules::check_effect(values, !loader, {"mode", "arch", "width", "classes", "masker_use_layers"},
+  rules::check_effect(values, !loader, {"mode", "arch", "width", "classes", "masker_use_layers", "warmup"},
                       "bench loader runs no network");
   rules::check_effect(values, loader, {"transform", "workers", "limit"}, "bench step reads no images");
   rules::check_input_size(options.input_size);

@@ -1,0 +1,281 @@
+#include "eval/run_explain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "data/encode.h"
+#include "data/metadata.h"
+#include "data/prepare.h"
+#include "eval/masks.h"
+#include "eval/networks.h"
+#include "eval/npy.h"
+#include "eval/panel.h"
+
+namespace pen::eval {
+namespace {
+namespace fs = std::filesystem;
+
+constexpr std::size_t top = 5;
+constexpr std::size_t sheet_rows = 12;
+const std::string sheet_name = "panels";
+
+// Names that are not taken yet; on systems that do not tell A from a, neither do we.
+class Names {
+ public:
+  std::string unused(const std::string& image) {
+    std::string stem = fs::path(image).stem().string();
+    if (stem.empty()) stem = "image";
+    for (int n = 1;; ++n) {
+      const std::string name = n == 1 ? stem : str(stem, "_", n);
+      std::string key = name;
+      for (char& c : key)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+      if (taken_.insert(key).second) return name;
+    }
+  }
+
+ private:
+  std::set<std::string> taken_{sheet_name};
+};
+
+std::vector<RankedClass> ranked(std::span<const float> logits, const std::vector<std::string>& names) {
+  const float most = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float z : logits) sum += std::exp(static_cast<double>(z) - static_cast<double>(most));
+  std::vector<std::int64_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const std::size_t count = std::min(top, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](std::int64_t a, std::int64_t b) {
+                      const float za = logits[static_cast<std::size_t>(a)], zb = logits[static_cast<std::size_t>(b)];
+                      return za != zb ? za > zb : a < b;
+                    });
+  std::vector<RankedClass> out;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto c = static_cast<std::size_t>(order[i]);
+    out.push_back({order[i], names.empty() ? std::to_string(order[i]) : names[c],
+                   std::exp(static_cast<double>(logits[c]) - static_cast<double>(most)) / sum});
+  }
+  return out;
+}
+
+std::string listed(const std::vector<RankedClass>& classes) {
+  std::string text;
+  for (const RankedClass& c : classes)
+    text += fmt::format("{}{} {:.3f}", text.empty() ? "" : ", ", c.name, c.probability);
+  return text;
+}
+
+void write_classes(JsonWriter& json, const char* name, const std::vector<RankedClass>& classes) {
+  json.key(name).begin_array();
+  for (const RankedClass& c : classes)
+    json.begin_object().field("class", c.id).field("name", c.name).field("probability", c.probability).end_object();
+  json.end_array();
+}
+
+// Decoded images of one batch; those that could not be read are left out.
+struct Decoded {
+  std::vector<std::string> paths;
+  std::vector<float> images;
+  std::int64_t bad = 0;
+};
+
+Decoded decode(std::span<const std::string> paths, const Transform& transform) {
+  const auto values = static_cast<std::size_t>(transform.size) * static_cast<std::size_t>(transform.size) * 3;
+  std::vector<float> images(values * paths.size());
+  std::vector<std::string> faults(paths.size());
+  parallel_for(static_cast<std::int64_t>(paths.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    ImagePipeline pipeline;
+    Rng unused;
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      try {
+        pipeline.load(paths[i], transform, unused, images.data() + i * values);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::data) throw;
+        std::error_code ignored;
+        faults[i] =
+            fs::is_directory(paths[i], ignored) ? str("the folder '", paths[i], "' holds no images") : error.what();
+      }
+    }
+  });
+  Decoded out;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (!faults[i].empty()) {
+      log::warn(faults[i]);
+      ++out.bad;
+      continue;
+    }
+    out.paths.push_back(paths[i]);
+    out.images.insert(out.images.end(), images.begin() + static_cast<std::ptrdiff_t>(i * values),
+                      images.begin() + static_cast<std::ptrdiff_t>((i + 1) * values));
+  }
+  return out;
+}
+
+// Normalised images times the mask, or times one minus the mask.
+std::vector<float> masked(std::span<const float> images, std::span<const float> masks, bool in) {
+  std::vector<float> out(images.size());
+  parallel_for(static_cast<std::int64_t>(out.size()), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+      out[i] = images[i] * (in ? masks[i / 3] : 1 - masks[i / 3]);
+  });
+  return out;
+}
+
+std::vector<std::string> names_of_classes(const ExplainOptions& options, const OpenedClassifier& classifier) {
+  if (options.class_names.empty()) return classifier.class_names;
+  const Metadata list = Metadata::read(options.class_names);
+  PEN_CHECK_AS(data, list.class_count() == classifier.network->classes(), "'", options.class_names, "' names ",
+               list.class_count(), " classes, the classifier of '", classifier.file, "' has ",
+               classifier.network->classes());
+  return list.classes();
+}
+
+// What the sheet of the first images is made of, once they are all there.
+struct SheetInput {
+  std::vector<float> image, mask;
+  Box box;
+  std::vector<std::string> caption;
+  PanelInput view(int size) const { return {image, mask, size, box, {}, caption}; }
+};
+
+}  // namespace
+
+std::vector<std::string> listed_images(const std::vector<std::string>& words) {
+  std::vector<std::string> out;
+  const auto add = [&](const std::string& word) {
+    std::error_code error;
+    std::vector<std::string> found;
+    if (fs::is_directory(word, error)) found = images_below(word);
+    if (found.empty()) found = {word};
+    out.insert(out.end(), found.begin(), found.end());
+  };
+  for (const std::string& word : words) {
+    if (word != "-") {
+      add(word);
+      continue;
+    }
+    for (std::string line; std::getline(std::cin, line);) {
+      if (line.ends_with('\r')) line.pop_back();
+      if (!line.empty()) add(line);
+    }
+  }
+  return out;
+}
+
+ExplainRun run_explain(const ExplainOptions& options, Device device,
+                       const std::function<void(const Explanation&)>& done) {
+  std::vector<std::string> paths = listed_images(options.images);
+  PEN_CHECK_AS(data, !paths.empty(), "there is no image to explain: the list on standard input is empty");
+  if (options.limit > 0 && static_cast<std::int64_t>(paths.size()) > options.limit)
+    paths.resize(static_cast<std::size_t>(options.limit));
+  const MaskMaker masker(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode), {}, options.use_p,
+                         device);
+  PEN_CHECK_AS(usage, options.class_id < 0 || masker.uses_class_ids(), "the masker of '", options.casm_path,
+               "' is told no class, so that --class_id has no effect");
+  PEN_CHECK_AS(usage, options.class_id < masker.masker_classes(), "--class_id: ", options.class_id,
+               " is not among the ", masker.masker_classes(), " classes of the masker");
+  const std::vector<std::string> names = names_of_classes(options, masker.classifier());
+  const std::int64_t size = masker.input_size();
+  const Transform transform = Transform::score(static_cast<int>(size), options.break_ratio);
+  const BoxOptions boxes{parse_protocol(options.protocol)};
+  make_folders(options.output_path);
+  const auto file = [&](const std::string& name) { return (fs::path(options.output_path) / name).string(); };
+
+  ExplainRun run;
+  Names unused;
+  std::vector<SheetInput> sheet;
+  log::Progress progress("explain", static_cast<std::int64_t>(paths.size()));
+  for (std::size_t first = 0; first < paths.size() && !run.interrupted;) {
+    const std::size_t count = std::min(static_cast<std::size_t>(options.batch_size), paths.size() - first);
+    const Decoded batch = decode(std::span(paths).subspan(first, count), transform);
+    first += count;
+    run.bad += batch.bad;
+    const auto n = static_cast<std::int64_t>(batch.paths.size());
+    if (n > 0) {
+      std::vector<std::int64_t> told;
+      if (options.class_id >= 0) told.assign(batch.paths.size(), options.class_id);
+      const Maps maps = masker(batch.images, n, size, told);
+      pen::Classifier& network = *masker.classifier().network;
+      const std::vector<float> in = logits_of(network, masked(batch.images, maps.maps, true), n, size);
+      const std::vector<float> out = logits_of(network, masked(batch.images, maps.maps, false), n, size);
+      const auto pixels = static_cast<std::size_t>(size * size), classes = maps.logits.size() / batch.paths.size();
+      for (std::size_t i = 0; i < batch.paths.size(); ++i) {
+        const auto row = [&](const std::vector<float>& logits) {
+          return ranked(std::span(logits).subspan(i * classes, classes), names);
+        };
+        const std::span<const float> mask = std::span(maps.maps).subspan(i * pixels, pixels);
+        const std::span<const float> image = std::span(batch.images).subspan(i * pixels * 3, pixels * 3);
+        const std::string name = unused.unused(batch.paths[i]);
+        Explanation e;
+        e.image = batch.paths[i];
+        e.panel = file(name + ".png");
+        e.map = file(name + ".npy");
+        e.json = file(name + ".json");
+        e.before = row(maps.logits);
+        e.masked_in = row(in);
+        e.masked_out = row(out);
+        std::vector<std::uint8_t> binary = binarise(mask);
+        e.box = predicted_box(binary, size, boxes);
+        e.area = static_cast<double>(mask_mean(mask));
+        const PanelInput input{image,
+                               mask,
+                               static_cast<int>(size),
+                               e.box,
+                               {},
+                               {e.image, "before: " + listed(e.before), "masked in: " + listed(e.masked_in),
+                                "masked out: " + listed(e.masked_out)}};
+        const Image picture = panel({&input, 1});
+        write_png(e.panel, picture.height, picture.width, 3, picture.rgb);
+        const std::int64_t shape[] = {size, size};
+        write_npy(e.map, shape, mask);
+        write_file(e.json, explanation_json(e, true) + "\n");
+        if (sheet.size() < sheet_rows)
+          sheet.push_back({{image.begin(), image.end()}, {mask.begin(), mask.end()}, e.box, input.caption});
+        ++run.explained;
+        done(e);
+      }
+    }
+    progress.advance(static_cast<std::int64_t>(count));
+    run.interrupted = interrupt::requested();
+  }
+  progress.finish();
+  if (!sheet.empty()) {
+    std::vector<PanelInput> rows;
+    for (const SheetInput& input : sheet) rows.push_back(input.view(static_cast<int>(size)));
+    const Image picture = panel(rows);
+    write_png(file(sheet_name + ".png"), picture.height, picture.width, 3, picture.rgb);
+  }
+  return run;
+}
+
+std::string explanation_text(const Explanation& e) {
+  return fmt::format("{}\n  before      {}\n  masked in   {}\n  masked out  {}\n", e.image, listed(e.before),
+                     listed(e.masked_in), listed(e.masked_out));
+}
+
+std::string explanation_json(const Explanation& e, bool pretty) {
+  JsonWriter json(pretty);
+  json.begin_object().field("image", e.image).field("panel", e.panel).field("map", e.map);
+  write_classes(json, "before", e.before);
+  write_classes(json, "masked_in", e.masked_in);
+  write_classes(json, "masked_out", e.masked_out);
+  json.field("area", e.area).field("box", std::vector<std::int64_t>{e.box.xmin, e.box.ymin, e.box.xmax, e.box.ymax});
+  json.end_object();
+  return json.text();
+}
+
+}  // namespace pen::eval

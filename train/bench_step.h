@@ -1,0 +1,38 @@
+// How fast and how large a training step, or inference with a masker, is: the measurement behind `bench step`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/types.h"
+#include "train/bench_options.h"
+
+namespace pen {
+
+struct StepBenchmark {
+  // One kind of step, each time measured from a batch on the device to the updated weights (infer: to masks and logits
+  // in host memory).
+  struct Kind {
+    std::string name;
+    std::vector<double> seconds;
+    double median_s = 0, min_s = 0, max_s = 0;
+  };
+  // fix: "step". infer: "forward". ca: "update", a step in which the classifier also learns from the masked images, and
+  // "skip", one in which it does not; with the published prob_historic 0.5 they are equally frequent.
+  std::vector<Kind> kinds;
+  double median_s = 0;                 // mean over the kinds' medians: for ca the time of an average step
+  double images_per_s = 0;             // batch size / median_s
+  std::int64_t peak_bytes = 0;         // CPU: largest resident memory of the process; GPU: of tensors on it
+  std::int64_t peak_tensor_bytes = 0;  // largest sum of live tensors on the device
+  std::int64_t parameters_classifier = 0, parameters_masker = 0;
+};
+
+// Networks with random weights, options of configs/fix.json or ca.json, and `input_sets` batches of random images and
+// labels that take turns, so that no step sees what the last one left in the caches. options.warmup steps of each kind
+// come first, then options.steps of each are timed, the kinds in turn.
+StepBenchmark benchmark_step(const BenchOptions& options, Device device);
+
+inline constexpr std::int64_t bench_input_sets = 3;
+
+}  // namespace pen
