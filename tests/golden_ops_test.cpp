@@ -175,7 +175,7 @@ void run_all(kernels::Backend backend) {
   const BackendScope scope(backend);
   const Golden golden("ops.safetensors");
   const std::set<std::string> names = case_names(golden);
-  CHECK(names.size() >= 30);
+  REQUIRE(!names.empty());
   for (const DType dtype : {DType::f32, DType::f64}) {
     std::set<std::string> used;
     for (const std::string& name : names) {
@@ -200,15 +200,6 @@ TEST_CASE("ops: names without a handler are found") {
   }
 }
 
-TEST_CASE("ops: each form of name has a recorded case") {
-  const Golden golden("ops.safetensors");
-  const std::set<std::string> names = case_names(golden);
-  for (const auto& [form, handler] : handlers())
-    CHECK_MESSAGE(std::any_of(names.begin(), names.end(),
-                              [&, f = std::regex(form)](const std::string& name) { return std::regex_match(name, f); }),
-                  form);
-}
-
 namespace {
 
 // Sets PENUMBRA_GOLDEN while it lives.
@@ -230,6 +221,17 @@ class OtherRecordings {
 };
 
 }  // namespace
+
+TEST_CASE("ops: the recordings kept here have a case for each form of name") {
+  const OtherRecordings scope(std::string(PENUMBRA_TESTS_DIR) + "/golden");
+  const Golden golden("ops.safetensors");
+  const std::set<std::string> names = case_names(golden);
+  CHECK(names.size() >= 30);
+  for (const auto& [form, handler] : handlers())
+    CHECK_MESSAGE(std::any_of(names.begin(), names.end(),
+                              [&, f = std::regex(form)](const std::string& name) { return std::regex_match(name, f); }),
+                  form);
+}
 
 TEST_CASE("golden: another folder and its seed are honoured, and what is missing fails") {
   const ScratchFolder folder;
