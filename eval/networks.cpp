@@ -68,6 +68,22 @@ std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float>
   return out;
 }
 
+std::vector<float> masked_logits(pen::Classifier& classifier, std::span<const float> images,
+                                 std::span<const float> masks, bool in, std::int64_t n, std::int64_t size) {
+  const std::int64_t pixels = size * size;
+  PEN_CHECK(static_cast<std::int64_t>(masks.size()) == n * pixels, "evaluation: ", masks.size(), " mask values for ", n,
+            " images of side ", size);
+  const Device device = classifier.device();
+  std::vector<float> out;
+  in_pieces(images, n, size, device, [&](const Tensor& piece, std::int64_t first, std::int64_t count) {
+    const auto values =
+        masks.subspan(static_cast<std::size_t>(first * pixels), static_cast<std::size_t>(count * pixels));
+    const Tensor mask = Tensor::from_memory(values.data(), values.size(), {count, size, size, 1}, DType::f32, device);
+    append(out, classifier.logits(in ? ops::mask_in(piece, mask) : ops::mask_out(piece, mask)));
+  });
+  return out;
+}
+
 Classifier as_function(const OpenedClassifier& classifier, std::int64_t size) {
   return [network = classifier.network, size](std::span<const float> images, std::int64_t n) {
     return logits_of(*network, images, n, size);

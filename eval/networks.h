@@ -27,7 +27,10 @@ OpenedClassifier open_classifier(const std::string& path, Device device);
 // Logits (n, classes) of n images (n, size, size, 3).
 std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float> images, std::int64_t n,
                              std::int64_t size);
-// The same as the function that metrics ask for.
+// The same of what the masks (n, size, size) keep, or (in = false) of what they remove.
+std::vector<float> masked_logits(pen::Classifier& classifier, std::span<const float> images,
+                                 std::span<const float> masks, bool in, std::int64_t n, std::int64_t size);
+// logits_of as the function that metrics ask for.
 Classifier as_function(const OpenedClassifier& classifier, std::int64_t size);
 
 // A masker beside the classifier whose taps it reads.

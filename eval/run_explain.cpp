@@ -125,16 +125,6 @@ Decoded decode(std::span<const std::string> paths, const Transform& transform) {
   return out;
 }
 
-// Normalised images times the mask, or times one minus the mask.
-std::vector<float> masked(std::span<const float> images, std::span<const float> masks, bool in) {
-  std::vector<float> out(images.size());
-  parallel_for(static_cast<std::int64_t>(out.size()), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
-      out[i] = images[i] * (in ? masks[i / 3] : 1 - masks[i / 3]);
-  });
-  return out;
-}
-
 std::vector<std::string> names_of_classes(const ExplainOptions& options, const OpenedClassifier& classifier) {
   if (options.class_names.empty()) return classifier.class_names;
   const Metadata list = Metadata::read(options.class_names);
@@ -144,12 +134,95 @@ std::vector<std::string> names_of_classes(const ExplainOptions& options, const O
   return list.classes();
 }
 
-// What the sheet of the first images is made of, once they are all there.
-struct SheetInput {
-  std::vector<float> image, mask;
-  Box box;
-  std::vector<std::string> caption;
-  PanelInput view(int size) const { return {image, mask, size, box, {}, caption}; }
+// Explains batches and writes their files.
+class Explainer {
+ public:
+  Explainer(const ExplainOptions& options, Device device)
+      : options_(options),
+        masker_(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode), {}, options.use_p, device),
+        names_(names_of_classes(options, masker_.classifier())),
+        boxes_{parse_protocol(options.protocol)},
+        size_(masker_.input_size()) {
+    PEN_CHECK_AS(usage, options.class_id < 0 || masker_.uses_class_ids(), "the masker of '", options.casm_path,
+                 "' is told no class, so that --class_id has no effect");
+    PEN_CHECK_AS(usage, options.class_id < masker_.masker_classes(), "--class_id: ", options.class_id,
+                 " is not among the ", masker_.masker_classes(), " classes of the masker");
+    make_folders(options.output_path);
+  }
+
+  Transform transform() const { return Transform::score(static_cast<int>(size_), options_.break_ratio); }
+
+  void explain(const Decoded& batch, const std::function<void(const Explanation&)>& done) {
+    const auto n = static_cast<std::int64_t>(batch.paths.size());
+    std::vector<std::int64_t> told;
+    if (options_.class_id >= 0) told.assign(batch.paths.size(), options_.class_id);
+    const Maps maps = masker_(batch.images, n, size_, told);
+    pen::Classifier& network = *masker_.classifier().network;
+    const std::vector<float> in = masked_logits(network, batch.images, maps.maps, true, n, size_);
+    const std::vector<float> out = masked_logits(network, batch.images, maps.maps, false, n, size_);
+    const auto pixels = static_cast<std::size_t>(size_ * size_), classes = maps.logits.size() / batch.paths.size();
+    for (std::size_t i = 0; i < batch.paths.size(); ++i) {
+      const auto row = [&](const std::vector<float>& logits) {
+        return ranked(std::span(logits).subspan(i * classes, classes), names_);
+      };
+      const std::string name = unused_.unused(batch.paths[i]);
+      const std::span<const float> mask = std::span(maps.maps).subspan(i * pixels, pixels);
+      Explanation e;
+      e.image = batch.paths[i];
+      e.panel = file(name + ".png");
+      e.map = file(name + ".npy");
+      e.json = file(name + ".json");
+      e.before = row(maps.logits);
+      e.masked_in = row(in);
+      e.masked_out = row(out);
+      std::vector<std::uint8_t> binary = binarise(mask);
+      e.box = predicted_box(binary, size_, boxes_);
+      e.area = static_cast<double>(mask_mean(mask));
+      write(e, std::span(batch.images).subspan(i * pixels * 3, pixels * 3), mask);
+      done(e);
+    }
+  }
+
+  // The first images together, once they are all there.
+  void write_sheet() const {
+    std::vector<PanelInput> rows;
+    for (const Row& row : sheet_)
+      rows.push_back({row.image, row.mask, static_cast<int>(size_), row.box, {}, row.caption});
+    if (!rows.empty()) write_picture(file(sheet_name + ".png"), panel(rows));
+  }
+
+ private:
+  struct Row {
+    std::vector<float> image, mask;
+    Box box;
+    std::vector<std::string> caption;
+  };
+
+  std::string file(const std::string& name) const { return (fs::path(options_.output_path) / name).string(); }
+
+  static void write_picture(const std::string& path, const Image& picture) {
+    write_png(path, picture.height, picture.width, 3, picture.rgb);
+  }
+
+  void write(const Explanation& e, std::span<const float> image, std::span<const float> mask) {
+    const std::vector<std::string> caption{e.image, "before: " + listed(e.before), "masked in: " + listed(e.masked_in),
+                                           "masked out: " + listed(e.masked_out)};
+    const PanelInput input{image, mask, static_cast<int>(size_), e.box, {}, caption};
+    write_picture(e.panel, panel({&input, 1}));
+    const std::int64_t shape[] = {size_, size_};
+    write_npy(e.map, shape, mask);
+    write_file(e.json, explanation_json(e, true) + "\n");
+    if (sheet_.size() < sheet_rows)
+      sheet_.push_back({{image.begin(), image.end()}, {mask.begin(), mask.end()}, e.box, caption});
+  }
+
+  const ExplainOptions& options_;
+  MaskMaker masker_;
+  std::vector<std::string> names_;
+  BoxOptions boxes_;
+  std::int64_t size_;
+  Names unused_;
+  std::vector<Row> sheet_;
 };
 
 }  // namespace
@@ -182,83 +255,22 @@ ExplainRun run_explain(const ExplainOptions& options, Device device,
   PEN_CHECK_AS(data, !paths.empty(), "there is no image to explain: the list on standard input is empty");
   if (options.limit > 0 && static_cast<std::int64_t>(paths.size()) > options.limit)
     paths.resize(static_cast<std::size_t>(options.limit));
-  const MaskMaker masker(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode), {}, options.use_p,
-                         device);
-  PEN_CHECK_AS(usage, options.class_id < 0 || masker.uses_class_ids(), "the masker of '", options.casm_path,
-               "' is told no class, so that --class_id has no effect");
-  PEN_CHECK_AS(usage, options.class_id < masker.masker_classes(), "--class_id: ", options.class_id,
-               " is not among the ", masker.masker_classes(), " classes of the masker");
-  const std::vector<std::string> names = names_of_classes(options, masker.classifier());
-  const std::int64_t size = masker.input_size();
-  const Transform transform = Transform::score(static_cast<int>(size), options.break_ratio);
-  const BoxOptions boxes{parse_protocol(options.protocol)};
-  make_folders(options.output_path);
-  const auto file = [&](const std::string& name) { return (fs::path(options.output_path) / name).string(); };
-
+  Explainer explainer(options, device);
   ExplainRun run;
-  Names unused;
-  std::vector<SheetInput> sheet;
-  log::Progress progress("explain", static_cast<std::int64_t>(paths.size()));
-  for (std::size_t first = 0; first < paths.size() && !run.interrupted;) {
-    const std::size_t count = std::min(static_cast<std::size_t>(options.batch_size), paths.size() - first);
-    const Decoded batch = decode(std::span(paths).subspan(first, count), transform);
-    first += count;
-    run.bad += batch.bad;
-    const auto n = static_cast<std::int64_t>(batch.paths.size());
-    if (n > 0) {
-      std::vector<std::int64_t> told;
-      if (options.class_id >= 0) told.assign(batch.paths.size(), options.class_id);
-      const Maps maps = masker(batch.images, n, size, told);
-      pen::Classifier& network = *masker.classifier().network;
-      const std::vector<float> in = logits_of(network, masked(batch.images, maps.maps, true), n, size);
-      const std::vector<float> out = logits_of(network, masked(batch.images, maps.maps, false), n, size);
-      const auto pixels = static_cast<std::size_t>(size * size), classes = maps.logits.size() / batch.paths.size();
-      for (std::size_t i = 0; i < batch.paths.size(); ++i) {
-        const auto row = [&](const std::vector<float>& logits) {
-          return ranked(std::span(logits).subspan(i * classes, classes), names);
-        };
-        const std::span<const float> mask = std::span(maps.maps).subspan(i * pixels, pixels);
-        const std::span<const float> image = std::span(batch.images).subspan(i * pixels * 3, pixels * 3);
-        const std::string name = unused.unused(batch.paths[i]);
-        Explanation e;
-        e.image = batch.paths[i];
-        e.panel = file(name + ".png");
-        e.map = file(name + ".npy");
-        e.json = file(name + ".json");
-        e.before = row(maps.logits);
-        e.masked_in = row(in);
-        e.masked_out = row(out);
-        std::vector<std::uint8_t> binary = binarise(mask);
-        e.box = predicted_box(binary, size, boxes);
-        e.area = static_cast<double>(mask_mean(mask));
-        const PanelInput input{image,
-                               mask,
-                               static_cast<int>(size),
-                               e.box,
-                               {},
-                               {e.image, "before: " + listed(e.before), "masked in: " + listed(e.masked_in),
-                                "masked out: " + listed(e.masked_out)}};
-        const Image picture = panel({&input, 1});
-        write_png(e.panel, picture.height, picture.width, 3, picture.rgb);
-        const std::int64_t shape[] = {size, size};
-        write_npy(e.map, shape, mask);
-        write_file(e.json, explanation_json(e, true) + "\n");
-        if (sheet.size() < sheet_rows)
-          sheet.push_back({{image.begin(), image.end()}, {mask.begin(), mask.end()}, e.box, input.caption});
-        ++run.explained;
-        done(e);
-      }
+  {
+    log::Progress progress("explain", static_cast<std::int64_t>(paths.size()));
+    for (std::size_t first = 0; first < paths.size() && !run.interrupted;) {
+      const std::size_t count = std::min(static_cast<std::size_t>(options.batch_size), paths.size() - first);
+      const Decoded batch = decode(std::span(paths).subspan(first, count), explainer.transform());
+      run.bad += batch.bad;
+      run.explained += static_cast<std::int64_t>(batch.paths.size());
+      if (!batch.paths.empty()) explainer.explain(batch, done);
+      progress.advance(static_cast<std::int64_t>(count));
+      first += count;
+      run.interrupted = interrupt::requested();
     }
-    progress.advance(static_cast<std::int64_t>(count));
-    run.interrupted = interrupt::requested();
   }
-  progress.finish();
-  if (!sheet.empty()) {
-    std::vector<PanelInput> rows;
-    for (const SheetInput& input : sheet) rows.push_back(input.view(static_cast<int>(size)));
-    const Image picture = panel(rows);
-    write_png(file(sheet_name + ".png"), picture.height, picture.width, 3, picture.rgb);
-  }
+  explainer.write_sheet();
   return run;
 }
 
