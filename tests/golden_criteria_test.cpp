@@ -55,7 +55,7 @@ struct Case {
     std::vector<float> out;
     for (std::int64_t i = 0; i < n; ++i) {
       float sum = 0;
-      for (std::int64_t p = i * size * size; p < (i + 1) * size * size; ++p) sum += mask[static_cast<std::size_t>(p)];
+      for (std::int64_t j = i * size * size; j < (i + 1) * size * size; ++j) sum += mask[static_cast<std::size_t>(j)];
       out.push_back(sum / static_cast<float>(size * size));
     }
     return out;
@@ -64,7 +64,7 @@ struct Case {
     std::vector<double> out;
     for (std::int64_t i = 0; i < n; ++i) {
       double sum = 0;
-      for (std::int64_t p = i * size * size; p < (i + 1) * size * size; ++p) sum += mask[static_cast<std::size_t>(p)];
+      for (std::int64_t j = i * size * size; j < (i + 1) * size * size; ++j) sum += mask[static_cast<std::size_t>(j)];
       out.push_back(sum / static_cast<double>(size * size));
     }
     return out;
