@@ -65,6 +65,25 @@ void check_keys(const Metadata& images, const std::string& why) {
   }
 }
 
+// Boxes say nothing about the frame that they are given in, and in the wrong one every score is meaningless. What gives
+// it away: none of many boxes comes near the far edges, or most of them lie beyond.
+void check_frame(const Metadata& images, const BoxTable& boxes, std::int64_t size, const std::string& file) {
+  constexpr std::int64_t enough = 20;
+  std::int64_t count = 0, beyond = 0, far = 0;
+  for (std::int64_t i = 0; i < images.size(); ++i) {
+    for (const Box& box : *boxes.find(image_key(images.path_view(i)))) {
+      ++count;
+      beyond += box.xmin >= size || box.ymin >= size;
+      far = std::max({far, box.xmax, box.ymax});
+    }
+  }
+  if (count < enough) return;
+  if (10 * far < 7 * size || 2 * beyond > count) {
+    log::warn(str("the boxes of '", file, "' reach to pixel ", far, ", the network's input is ", size, "x", size,
+                  ": are they given in its frame? prepare's --image_size and --input_size have to be equal"));
+  }
+}
+
 // The mask that a mode stands for, where it has no soft one of its own.
 void rectangles(const ImageScore& image, ScoreMode mode, std::int64_t size, std::span<float> out) {
   std::fill(out.begin(), out.end(), 0.0f);
@@ -106,6 +125,7 @@ struct Job {
     judge = o.resnet_path.empty() ? masker->classifier() : open_classifier(o.resnet_path, device);
     check_classes(images, o.val_json, judge);
     size = o.input_size ? o.input_size : masker ? masker->input_size() : judge.input_size;
+    check_frame(images, truth, size, o.bboxes_path);
     if (!o.masks_path.empty()) true_masks.emplace(o.masks_path, transform());
   }
   Job(const Job&) = delete;

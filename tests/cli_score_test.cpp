@@ -188,6 +188,28 @@ TEST_CASE("score: special modes, limits and the printed table") {
   CHECK(details["intervals"].MemberCount() == 0);
 }
 
+TEST_CASE("score: boxes in the frame of another input size are noticed") {
+  const TinyData data;
+  const BoxTable boxes = BoxTable::read(data.boxes);
+  const auto warned = [&](std::int64_t factor, std::int64_t shift) {
+    BoxTable many;  // three boxes an image, because a few prove nothing
+    for (const auto& [key, list] : boxes.entries()) {
+      const Box b = list[0];
+      many.add(key, std::vector<Box>(3, {b.xmin * factor + shift, b.ymin * factor + shift, b.xmax * factor + shift,
+                                         b.ymax * factor + shift}));
+    }
+    many.write(data.folder / "many.json");
+    std::vector<std::string> words = plain_words(data);
+    words.insert(words.end(), {"--bboxes_path", data.folder / "many.json"});
+    const Ended ended = score(data, "max", words, "frame.json");
+    CHECK(ended.code == 0);
+    return contains(ended.err, "are they given in its frame?");
+  };
+  CHECK_FALSE(warned(1, 0));
+  CHECK(warned(0, 1));
+  CHECK(warned(7, 40));
+}
+
 TEST_CASE("score: maskers that are told an area or a class") {
   const TinyData data;
   test::write_tiny(data.folder / "p.chk", {.prob = true});
