@@ -41,7 +41,8 @@ class RecordedTensor {
   std::vector<double> sampled(const std::vector<double>& whole) const;
   // Relative L2 of the stored elements at most `tolerance`; and the moments (sum, sum |x|, sum x^2, max |x|) of the
   // whole tensor no farther than an error of that size anywhere in it allows.
-  Difference compare(const Answer& got, double tolerance) const;
+  // slack: a share of the moments that they may differ by in any case.
+  Difference compare(const Answer& got, double tolerance, double slack = 0) const;
 
  private:
   std::string name_;

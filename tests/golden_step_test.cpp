@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "kernels/kernels.h"
 #include "models/resnet.h"
@@ -92,7 +93,9 @@ struct Case {
       const double want = golden.f64(prefix + name).at(0);
       REQUIRE_MESSAGE(got.count(name), name);
       const bool indicator = name.ends_with("acc") || name.ends_with("masked") || name.ends_with("confused");
-      const double allowed = indicator ? 1e-12 : tolerance * std::max(std::abs(want), 1e-3);
+      // mask_std is a difference of means of the size of mask_avg, whose rounding it inherits.
+      const double floor = name == "mask_std" ? 1e-2 * got.at("mask_avg") : 1e-3;
+      const double allowed = indicator ? 1e-12 : tolerance * std::max(std::abs(want), floor);
       CHECK_MESSAGE(std::abs(got.at(name) - want) <= allowed, prefix, name, ": got ", got.at(name), ", want ", want);
       ++compared;
     }
@@ -100,19 +103,49 @@ struct Case {
     CHECK(static_cast<int>(got.size()) == compared);
   }
 
-  void check_state(const std::string& prefix, const Module& module, bool buffers_only = false) const {
+  // updates: how many updates of the parameters the buffers have seen; in float32 these are noisy (see
+  // check_after_update).
+  void check_state(const std::string& prefix, const Module& module, bool buffers_only = false, int updates = 0) const {
     std::map<std::string, Tensor> state;
     for (const NamedTensor& t : buffers_only ? module.buffers() : module.state()) state[t.name] = t.tensor;
+    std::set<std::string> parameters;
+    for (const NamedTensor& t : module.parameters()) parameters.insert(t.name);
     int compared = 0;
     for (const std::string& name : recorded.names(prefix)) {
       if (!state.count(name)) {
         REQUIRE_MESSAGE(buffers_only, prefix, name, " is recorded and not ours");
         continue;
       }
-      check(prefix + name, test::parameter(state.at(name)));
+      const bool rounded = dtype == DType::f32;
+      if (rounded && parameters.count(name))
+        check_after_update(prefix + name, state.at(name));
+      else if (rounded && updates > 0)
+        check_buffer(prefix + name, state.at(name));
+      else
+        check(prefix + name, test::parameter(state.at(name)));
       ++compared;
     }
     CHECK(compared > 0);
+  }
+
+  // Adam divides each gradient by its own size, so the smallest gradients' relative noise shows in the update, and a
+  // sign may fall on the other side. What can be asked of float32 is that the parameters moved alike: the root mean
+  // square deviation is a small part of the learning rate, which is what a parameter moves in a step.
+  void check_after_update(const std::string& name, const Tensor& parameter) const {
+    const test::RecordedTensor want(test::Golden(file_f64()), name);
+    const std::vector<double> got = want.sampled(test::parameter(parameter).values);
+    double sum = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) sum += (got[i] - want.stored()[i]) * (got[i] - want.stored()[i]);
+    const double rms = std::sqrt(sum / static_cast<double>(got.size()));
+    CHECK_MESSAGE(rms <= 0.02 * options.lr_casme, name, ": rms deviation ", rms, " after updates of ",
+                  options.lr_casme);
+  }
+
+  // A running statistic of activations behind parameters that Adam has moved.
+  void check_buffer(const std::string& name, const Tensor& buffer) const {
+    const test::RecordedTensor want(test::Golden(file_f64()), name);
+    const test::Difference d = test::compare_l2(want.sampled(test::parameter(buffer).values), want.stored(), 1e-3);
+    CHECK_MESSAGE(d.ok, name, ": ", d.message);
   }
 
   // clipped: the factor that the recording's norm was clipped with. The recorder took samples at once, but what it
@@ -158,7 +191,12 @@ void check_small(DType dtype, bool ca) {
     if (at == "masked") c.check_gradients("ca.masked_grad.", *c.classifier);
     if (at == "masker") {
       const double norm = gradient_norm(c.masker->parameters());
-      c.check(prefix + "grad_norm", {{}, {norm}});
+      if (dtype == DType::f64) {
+        c.check(prefix + "grad_norm", {{}, {norm}});
+      } else {  // one number: the recording's own distance says nothing about its noise
+        const double want = test::Golden(c.file_f64()).f64(prefix + "grad_norm").at(0);
+        CHECK(std::abs(norm - want) <= 1e-3 * want);
+      }
       c.check_gradients(prefix + "masker_grad.", *c.masker, clip_factor(norm, c.options.clip_norm));
     }
   };
@@ -190,9 +228,9 @@ void check_fix(DType dtype, const std::string& variant, std::vector<int> layers)
   const double tolerance = dtype == DType::f64 ? 1e-7 : 1e-4;
   for (int i = 0; i < 2; ++i)
     c.check_log(variant + ".step" + std::to_string(i) + ".log.", c.step->train(c.batch, i, c.draws), tolerance);
-  c.check_state(variant + ".masker.", *c.masker);
+  c.check_state(variant + ".masker.", *c.masker, false, 1);
   c.check_log(variant + ".val.step0.log.", c.step->validate(c.batch, c.draws), tolerance);
-  c.check_state(variant + ".val.masker.", *c.masker);  // validation changes nothing
+  c.check_state(variant + ".val.masker.", *c.masker, false, 1);  // validation changes nothing
 }
 
 void check_ca(DType dtype) {

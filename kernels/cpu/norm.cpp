@@ -1,133 +1,99 @@
-// Batch norm in training: the forward is ours, the backward oneDNN's.
+// Batch norm in training, ours in both directions. oneDNN's sums in float32: its error in the mean (about 1e-7, always
+// to the same side in long columns) moved values across the ReLU behind the norm and made gradients five to seven times
+// as noisy as PyTorch's double sums do, outside of what the recordings allow; and it reads the activation once more.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "base/parallel.h"
-#include "kernels/cpu/dnnl_common.h"
+#include "kernels/cpu/exec.h"
 #include "kernels/kernels.h"
 
 namespace pen::kernels::cpu {
 namespace {
 
-using dnnl::memory;
+using std::int64_t;
 
-const auto flags = dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
-
-memory::desc activation(const Rows& d) {
-  return {{1, d.c, d.rows, 1}, memory::data_type::f32, memory::format_tag::nhwc};
-}
-
-memory::desc channels(const Rows& d) { return {{d.c}, memory::data_type::f32, memory::format_tag::x}; }
-
-dnnl::primitive_attr own_scratchpad() {
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attr;
-}
-
-PrimitiveKey key_of(const Rows& d, double eps) {
-  std::int64_t bits = 0;
-  static_assert(sizeof bits == sizeof eps);
-  __builtin_memcpy(&bits, &eps, sizeof bits);
-  return {d.rows, d.c, bits};
-}
-
-dnnl::batch_normalization_forward::primitive_desc forward_description(const Rows& d, double eps) {
-  return {{dnnl::prop_kind::forward_training, activation(d), static_cast<float>(eps), flags},
-          own_scratchpad(),
-          dnnl_engine()};
-}
-
-struct Plan {
-  dnnl::primitive primitive;
-  memory::desc activation, channels, scratchpad;
-};
-
-}  // namespace
-
-// Not oneDNN's: it sums in float, and its error in the mean (about 1e-7, always to the same side in long columns) moved
-// values across the ReLU behind the norm and gradients by five times as much as PyTorch's double sums do. One pass over
-// x; sums of x - x[0] and of its square, so that a large mean costs no digits of the variance.
-void batch_norm_fwd(const Context&, const Rows& d, double eps, const float* x, const float* gamma, const float* beta,
-                    float* y, float* mean, float* var) {
-  const std::int64_t c = d.c;
-  if (c == 0 || d.rows == 0) return;
-  // Pieces depend on the shape alone, so the bits do not depend on the number of threads.
-  const std::int64_t piece = std::max<std::int64_t>(65536 / c, 1), pieces = (d.rows + piece - 1) / piece;
-  std::vector<double> partial(static_cast<std::size_t>(2 * pieces * c));
-  parallel_for(pieces, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
-      double* const sum = partial.data() + 2 * p * c;
-      double* const squares = sum + c;
-      const std::int64_t last = std::min(d.rows, (p + 1) * piece);
-      for (std::int64_t r = p * piece; r < last; ++r) {
-        const float* const row = x + r * c;
+// Two sums per channel over all rows, (2,C): f(row, c, first, second) adds to both. Pieces depend on the shape alone,
+// so the bits do not depend on the number of threads.
+template <class F>
+std::vector<double> two_sums(const Rows& d, F f) {
+  const int64_t piece = std::max<int64_t>(65536 / d.c, 1), pieces = (d.rows + piece - 1) / piece, width = 2 * d.c;
+  std::vector<double> partial(static_cast<std::size_t>(pieces * width));
+  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      double* const first = partial.data() + t * width;
+      double* const second = first + d.c;
+      const int64_t last = std::min(d.rows, (t + 1) * piece);
+      for (int64_t r = t * piece; r < last; ++r) {
 #pragma GCC ivdep
-        for (std::int64_t k = 0; k < c; ++k) {
-          const double v = static_cast<double>(row[k]) - static_cast<double>(x[k]);
-          sum[k] += v;
-          squares[k] += v * v;
-        }
+        for (int64_t c = 0; c < d.c; ++c) f(r, c, first[c], second[c]);
       }
     }
   });
-  std::vector<float> scale(static_cast<std::size_t>(c));
-  const double n = static_cast<double>(d.rows);
-  for (std::int64_t k = 0; k < c; ++k) {
-    double sum = 0, squares = 0;
-    for (std::int64_t p = 0; p < pieces; ++p) {
-      sum += partial[static_cast<std::size_t>(2 * p * c + k)];
-      squares += partial[static_cast<std::size_t>((2 * p + 1) * c + k)];
-    }
-    const double shifted = sum / n, variance = squares / n - shifted * shifted;
-    mean[k] = static_cast<float>(static_cast<double>(x[k]) + shifted);
-    var[k] = static_cast<float>(variance < 0 ? 0.0 : variance);  // NaN stays
-    scale[static_cast<std::size_t>(k)] =
-        static_cast<float>(static_cast<double>(gamma[k]) / std::sqrt(static_cast<double>(var[k]) + eps));
-  }
-  parallel_for(d.rows, 16384 / c + 1, [&](std::int64_t begin, std::int64_t end) {
-    const float* const s = scale.data();
-    for (std::int64_t r = begin; r < end; ++r) {
-      const float* const from = x + r * c;
-      float* const to = y + r * c;
-#pragma GCC ivdep
-      for (std::int64_t k = 0; k < c; ++k) to[k] = (from[k] - mean[k]) * s[k] + beta[k];
-    }
-  });
+  for (int64_t t = 1; t < pieces; ++t)
+    for (int64_t i = 0; i < width; ++i)
+      partial[static_cast<std::size_t>(i)] += partial[static_cast<std::size_t>(t * width + i)];
+  partial.resize(static_cast<std::size_t>(width));
+  return partial;
 }
 
+}  // namespace
+
+void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const float* x, const float* gamma,
+                    const float* beta, float* y, float* mean, float* var) {
+  if (d.rows == 0 || d.c == 0) return;
+  const int64_t n = d.c;
+  // Distances from the first row: a large mean costs no digits of the variance.
+  const std::vector<double> sums = two_sums(d, [x, n](int64_t r, int64_t c, double& sum, double& squares) {
+    const double v = static_cast<double>(x[r * n + c]) - static_cast<double>(x[c]);
+    sum += v;
+    squares += v * v;
+  });
+  std::vector<float> scale(static_cast<std::size_t>(n));
+  const double rows = static_cast<double>(d.rows);
+  for (int64_t c = 0; c < n; ++c) {
+    const auto i = static_cast<std::size_t>(c);
+    const double shifted = sums[i] / rows, variance = sums[i + static_cast<std::size_t>(n)] / rows - shifted * shifted;
+    mean[c] = static_cast<float>(static_cast<double>(x[c]) + shifted);
+    var[c] = static_cast<float>(variance < 0 ? 0.0 : variance);  // NaN stays
+    scale[i] = static_cast<float>(static_cast<double>(gamma[c]) / std::sqrt(static_cast<double>(var[c]) + eps));
+  }
+  const float* const s = scale.data();
+  Exec(ctx).grid(d.rows, n, [=](int64_t r, int64_t c) { y[r * n + c] = (x[r * n + c] - mean[c]) * s[c] + beta[c]; });
+}
+
+// dx = gamma/std (dy - mean(dy) - xhat mean(dy xhat)), xhat = (x - mean)/std: per channel a dy + b (x - mean) + k.
 void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const float* x, const float* dy, const float* gamma,
                     const float* mean, const float* var, float* dx, float* dgamma, float* dbeta, Accum accum) {
-  guarded("batch_norm_bwd", [&] {
-    thread_local PrimitiveCache<Plan> cache;
-    const Plan& plan = cache.get(key_of(d, eps), [&] {
-      const dnnl::batch_normalization_backward::primitive_desc pd(
-          {dnnl::prop_kind::backward, activation(d), activation(d), static_cast<float>(eps), flags}, own_scratchpad(),
-          dnnl_engine(), forward_description(d, eps));
-      return Plan{dnnl::batch_normalization_backward(pd), activation(d), channels(d), pd.scratchpad_desc()};
-    });
-    // oneDNN always writes all three; what is not wanted or must be added goes to scratch memory first.
-    const std::size_t bytes = static_cast<std::size_t>(d.c) * sizeof(float);
-    const bool direct = accum == Accum::write;
-    float* gamma_to = direct && dgamma ? dgamma : static_cast<float*>(scratch(bytes, 1));
-    float* beta_to = direct && dbeta ? dbeta : static_cast<float*>(scratch(bytes, 2));
-    float* x_to = dx ? dx : static_cast<float*>(scratch(static_cast<std::size_t>(d.rows) * bytes, 3));
-    plan.primitive.execute(dnnl_stream(),
-                           {{DNNL_ARG_SRC, wrap(plan.activation, x)},
-                            {DNNL_ARG_DIFF_DST, wrap(plan.activation, dy)},
-                            {DNNL_ARG_SCALE, wrap(plan.channels, gamma)},
-                            // oneDNN 2.6 counts the shift among the inputs of this pass and never reads it.
-                            {DNNL_ARG_SHIFT, wrap(plan.channels, gamma)},
-                            {DNNL_ARG_MEAN, wrap(plan.channels, mean)},
-                            {DNNL_ARG_VARIANCE, wrap(plan.channels, var)},
-                            {DNNL_ARG_DIFF_SRC, wrap(plan.activation, x_to)},
-                            {DNNL_ARG_DIFF_SCALE, wrap(plan.channels, gamma_to)},
-                            {DNNL_ARG_DIFF_SHIFT, wrap(plan.channels, beta_to)},
-                            {DNNL_ARG_SCRATCHPAD, wrap(plan.scratchpad, scratch(plan.scratchpad.get_size(), 0))}});
-    if (direct) return;
-    if (dgamma) cpu::add_scaled(ctx, d.c, 1.0, gamma_to, 1.0, dgamma, dgamma);
-    if (dbeta) cpu::add_scaled(ctx, d.c, 1.0, beta_to, 1.0, dbeta, dbeta);
+  if (d.rows == 0 || d.c == 0) {
+    if (accum == Accum::write && dgamma) cpu::fill(ctx, d.c, 0.0, dgamma);
+    if (accum == Accum::write && dbeta) cpu::fill(ctx, d.c, 0.0, dbeta);
+    return;
+  }
+  const int64_t n = d.c;
+  const std::vector<double> sums = two_sums(d, [x, dy, mean, n](int64_t r, int64_t c, double& sum, double& dot) {
+    const double g = dy[r * n + c];
+    sum += g;
+    dot += g * (static_cast<double>(x[r * n + c]) - static_cast<double>(mean[c]));
+  });
+  std::vector<float> factors(static_cast<std::size_t>(3 * n));
+  float *const a = factors.data(), *const b = a + n, *const k = b + n;
+  const double rows = static_cast<double>(d.rows);
+  for (int64_t c = 0; c < n; ++c) {
+    const auto i = static_cast<std::size_t>(c);
+    const double inv_std = 1.0 / std::sqrt(static_cast<double>(var[c]) + eps);
+    const double sum = sums[i], dot = sums[i + static_cast<std::size_t>(n)] * inv_std;
+    const double factor = static_cast<double>(gamma[c]) * inv_std;
+    if (dgamma) dgamma[c] = static_cast<float>((accum == Accum::add ? static_cast<double>(dgamma[c]) : 0.0) + dot);
+    if (dbeta) dbeta[c] = static_cast<float>((accum == Accum::add ? static_cast<double>(dbeta[c]) : 0.0) + sum);
+    a[c] = static_cast<float>(factor);
+    b[c] = static_cast<float>(-factor * inv_std * dot / rows);
+    k[c] = static_cast<float>(-factor * sum / rows);
+  }
+  if (!dx) return;
+  Exec(ctx).grid(d.rows, n, [=](int64_t r, int64_t c) {
+    const int64_t i = r * n + c;
+    dx[i] = a[c] * dy[i] + b[c] * (x[i] - mean[c]) + k[c];
   });
 }
 
