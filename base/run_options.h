@@ -49,7 +49,7 @@ void add_compute_options(OptionsOf<T>& table) {
   table.add("precision", &ComputeOptions::precision, "number format of activations and weights").one_of({"fp32"});
   table.add("seed", &ComputeOptions::seed, "all randomness follows from it").at_least(0);
   table.add("deterministic", &ComputeOptions::deterministic,
-            "equal bits in every run on the same device, also where a faster way exists");
+            "equal bits in every run on the same device, also where a faster way exists; on the CPU always so");
   table.add("threads", &ComputeOptions::threads, "CPU threads; 0: all cores this process may use")
       .between(0, 4096)
       .changes_on_resume();

@@ -19,8 +19,8 @@ class Classifier : public Module {
  public:
   // x (N,S,S,3) normalised; any S that the strides leave at least one pixel of.
   virtual ClassifierOutput forward(const Tensor& x) = 0;
-  // Only the logits: taps that nobody reads are freed on the way.
-  Tensor logits(const Tensor& x) { return forward(x).logits; }
+  // Only the logits. A network may free its taps on the way, as ResNet does (unless a gradient needs them).
+  virtual Tensor logits(const Tensor& x) { return forward(x).logits; }
   virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
   virtual std::int64_t classes() const = 0;
   virtual std::string arch() const = 0;  // what make_classifier builds again: "resnet50", "resnet18:0.25"
@@ -31,6 +31,8 @@ struct ClassifierOptions {
   std::int64_t classes = 1000;
   double width = 1.0;  // factor of all channel counts but input and classes
 };
+// The width that make_classifier builds such a network with again.
+double width_factor(const Classifier& classifier);
 // A freshly initialised network. Unknown arch, width or class count: a usage error.
 std::unique_ptr<Classifier> make_classifier(const ClassifierOptions& options, Rng& rng);
 

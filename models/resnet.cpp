@@ -58,23 +58,31 @@ Tensor ResNet::stem(const Tensor& x) {
   return ops::max_pool2d(bn1_.forward(conv1_.forward(x), true), {.k = 3, .stride = 2, .pad = 1});
 }
 
+Tensor ResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
+  Tensor y = stem(x);
+  if (taps) taps->push_back(y);
+  for (auto& stage : stages_) {
+    for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);
+    if (taps) taps->push_back(y);
+  }
+  return fc_->forward(ops::global_avg_pool(y));
+}
+
 ClassifierOutput ResNet::forward(const Tensor& x) {
   ClassifierOutput out;
-  out.taps.push_back(stem(x));
-  for (auto& stage : stages_) {
-    Tensor y = out.taps.back();
-    for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);
-    out.taps.push_back(std::move(y));
-  }
-  out.logits = fc_->forward(ops::global_avg_pool(out.taps.back()));
+  out.logits = run(x, &out.taps);
   return out;
 }
+
+Tensor ResNet::logits(const Tensor& x) { return run(x, nullptr); }
 
 std::vector<std::int64_t> ResNet::tap_widths() const {
   std::vector<std::int64_t> out{shape_.base};
   for (int i = 0; i < 4; ++i) out.push_back(ResidualBlock::out_channels(shape_.bottleneck, shape_.base << i));
   return out;
 }
+
+double width_factor(const Classifier& classifier) { return static_cast<double>(classifier.tap_widths().at(0)) / 64; }
 
 std::unique_ptr<Classifier> make_classifier(const ClassifierOptions& o, Rng& rng) {
   struct Known {

@@ -48,6 +48,7 @@ class ResNet : public Classifier {
  public:
   ResNet(const ResNetShape& shape, Rng& rng);
   ClassifierOutput forward(const Tensor& x) override;
+  Tensor logits(const Tensor& x) override;
   std::vector<std::int64_t> tap_widths() const override;
   std::int64_t classes() const override { return shape_.classes; }
   std::string arch() const override { return shape_.arch; }
@@ -56,6 +57,7 @@ class ResNet : public Classifier {
   ModuleList<ResidualBlock>& stage(std::size_t i) { return *stages_.at(i); }
 
  private:
+  Tensor run(const Tensor& x, std::vector<Tensor>* taps);  // the logits; adds the taps if somebody wants them
   ResNetShape shape_;
   Conv2d conv1_;
   BatchNorm2d bn1_;

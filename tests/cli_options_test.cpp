@@ -227,10 +227,10 @@ TEST_CASE("values are typed and bounded") {
   CHECK(said("epochs", "") == "--epochs: '' is not a whole number");
   CHECK(said("epochs", "99999999999999999999999") == "--epochs: 1e+23 is not a whole number");
   CHECK(said("batch_size", "0") == "--batch_size: 0 is out of bounds, it has to be between 1 and 65536");
-  CHECK(said("width", "0") == "--width: 0 is out of bounds, it has to be above 0 and at most 8");
+  CHECK(said("perc_of_training", "0") == "--perc_of_training: 0 is out of bounds, it has to be above 0 and at most 1");
   CHECK(said("do_val", "perhaps") == "--do_val: 'perhaps' is neither true nor false");
-  CHECK(said("arch", "resnet51") ==
-        "--arch: 'resnet51' is not one of resnet18, resnet34, resnet50, resnet101, resnet152\ndid you mean resnet50?");
+  CHECK(said("gumbel_output_mode", "sigmoit") ==
+        "--gumbel_output_mode: 'sigmoit' is not one of hard, soft, sigmoid, logits\ndid you mean sigmoid?");
   CHECK(contains(said("masker_use_layers", "3,5"), "between 0 and 4"));
   CHECK(contains(said("masker_use_layers", "3,,4"), "'' is not a whole number"));
   CHECK(said("train_json", "") == "--train_json: its value is empty");
@@ -387,6 +387,8 @@ TEST_CASE("contradictions and options without effect are usage errors") {
   CHECK(contains(said({{"mask_out_lambda_r", "4"}}), "mask_out_criterion is none"));
   CHECK(contains(said({{"do_infill_for_mask_in", "true"}}), "needs an --infiller_model"));
   CHECK(contains(said({{"infiller_model", "blur"}}), "--infiller_model has no effect"));
+  CHECK(contains(said({{"infiller_model", "blur"}, {"do_infill_for_mask_in", "true"}}),
+                 "--infiller_model blur is not available in this build yet"));
   CHECK(contains(said({{"masker_use_layers", "3,3"}}), "listed twice"));
   CHECK(contains(said({{"masker_use_layers", ""}}), "at least one tap"));
   CHECK(contains(said({{"input_size", "222"}}), "not a multiple of 4"));

@@ -14,11 +14,10 @@ namespace pen {
 namespace {
 
 // The options of configs/fix.json and ca.json that a single step depends on.
-TrainOptions step_options(const BenchOptions& options, bool ca, double prob_historic) {
+TrainOptions step_options(bool ca, double prob_historic) {
   TrainOptions o;
   o.fixed_classifier = !ca;
   o.prob_historic = prob_historic;
-  o.width = options.width;
   o.mask_in.criterion = o.mask_out.criterion = "crossentropy";
   o.mask_in.objective_type = "classification";
   o.mask_out.objective_type = "entropy";
@@ -91,7 +90,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::vector<std::function<void(const StepBatch&)>> runs;
   const auto add = [&](const std::string& name, bool ca, double prob_historic) {
     steps.push_back(
-        std::make_unique<TrainStep>(step_options(options, ca, prob_historic), *classifier, masker, sgd, adam));
+        std::make_unique<TrainStep>(step_options(ca, prob_historic), *classifier, masker, sgd, adam));
     runs.emplace_back([&step = *steps.back(), &draws](const StepBatch& batch) { step.train(batch, 1, draws); });
     result.kinds.push_back({name, {}});
   };

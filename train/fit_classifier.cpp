@@ -75,14 +75,16 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   Rng init(static_cast<std::uint64_t>(o.seed), classifier_stream);
   std::unique_ptr<Classifier> classifier;
   double width = o.width;
-  if (o.resnet_path.empty()) {
+  const std::string weights =
+      !o.resume ? o.resnet_path : (folder.empty() ? o.output_path + "/" + o.name : folder) + "/last.chk";
+  if (weights.empty()) {
     classifier = make_classifier({o.arch, list.class_count(), o.width}, init);
   } else {
-    const Checkpoint file = read_checkpoint(o.resnet_path);
+    const Checkpoint file = read_checkpoint(weights);
     classifier = load_classifier(file);
-    if (file.facts.count("width")) width = std::stod(file.fact("width"));
+    width = width_factor(*classifier);
     PEN_CHECK_AS(data, classifier->classes() == list.class_count(), "'", o.train_json, "' has ", list.class_count(),
-                 " classes, '", o.resnet_path, "' ", classifier->classes());
+                 " classes, '", weights, "' ", classifier->classes());
   }
   classifier->to(device);
   Sgd optimizer(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
@@ -115,6 +117,8 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   s.folder = folder;
   s.resume = o.resume;
   s.epochs = o.epochs;
+  s.batch_size = o.batch_size;
+  s.json = o.json;
   s.max_steps = o.max_steps;
   s.save_every_epochs = o.actual_save_freq;
   s.save_every_steps = o.checkpoint_steps;
@@ -138,7 +142,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   }
 
   SessionHooks hooks;
-  hooks.watched = hooks.best_by = "loss";
+  hooks.best_by = "loss";
   const std::int64_t per_epoch = train.batches_per_epoch();
   hooks.train = [&](const StepBatch& batch, std::int64_t, std::int64_t step, Rng&) {
     optimizer.lr = scheduled_rate(o, step, per_epoch);

@@ -69,7 +69,7 @@ OptionTable make_table() {
   table.add("overfit_one_batch", &F::overfit_one_batch, "train on the first batch only, again and again (a check)");
 
   add_compute_options(table);
-  add_log_options(table, "log lines as JSON on stdout");
+  add_log_options(table, "figures of each step and validation as a JSON object a line on stdout");
   return table;
 }
 

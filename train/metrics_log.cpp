@@ -1,7 +1,9 @@
 #include "train/metrics_log.h"
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 
 #include "base/file.h"
@@ -10,16 +12,18 @@
 namespace pen {
 namespace {
 
-// Keeps the lines of a file whose number `key` is below `limit`.
-void keep_lines(const std::string& path, const char* key, std::int64_t limit) {
+// Keeps the lines of a file whose number `key` is below `limit`, and shows each of them.
+void keep_lines(const std::string& path, const char* key, std::int64_t limit,
+                const std::function<void(const rapidjson::Document&)>& show) {
   if (!std::filesystem::exists(path)) return;
   std::ifstream in(path);
   std::string kept, line;
   while (std::getline(in, line)) {
     if (line.empty() || line.back() != '}') continue;  // a last line that a crash cut short
     const rapidjson::Document json = parse_json(line, path);
-    if (json.IsObject() && json.HasMember(key) && json[key].IsInt64() && json[key].GetInt64() < limit)
-      kept += line + "\n";
+    if (!json.IsObject() || !json.HasMember(key) || !json[key].IsInt64() || json[key].GetInt64() >= limit) continue;
+    kept += line + "\n";
+    if (show) show(json);
   }
   write_file(path, kept);
 }
@@ -32,20 +36,35 @@ void keep_rows(const std::string& path, std::int64_t epochs) {
   write_file(path, kept);
 }
 
-std::string json_line(std::int64_t epoch, std::int64_t step, const Figures& figures) {
+std::string json_line(std::int64_t epoch, std::int64_t step, const Figures& figures, const char* event = nullptr) {
   JsonWriter out;
-  out.begin_object().field("epoch", epoch).field("step", step);
+  out.begin_object();
+  if (event) out.field("event", std::string(event));
+  out.field("epoch", epoch).field("step", step);
   for (const auto& [name, value] : figures) out.field(name, value);
   return out.end_object().text();
 }
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::string& folder, std::int64_t resume_step, std::int64_t resume_epoch)
-    : folder_(folder), train_(nullptr, &std::fclose), val_(nullptr, &std::fclose), csv_(nullptr, &std::fclose) {
+MetricsLog::MetricsLog(const std::string& folder, std::int64_t resume_step, std::int64_t resume_epoch, bool to_stdout)
+    : folder_(folder),
+      train_(nullptr, &std::fclose),
+      val_(nullptr, &std::fclose),
+      csv_(nullptr, &std::fclose),
+      to_stdout_(to_stdout) {
   make_folders(folder + "/log");
-  keep_lines(folder + "/log/train.jsonl", "step", resume_step);
-  keep_lines(folder + "/log/val.jsonl", "step", resume_step + 1);
+  keep_lines(folder + "/log/train.jsonl", "step", resume_step, [&](const rapidjson::Document& json) {
+    if (!json.HasMember("epoch") || !json["epoch"].IsInt64() || json["epoch"].GetInt64() != resume_epoch) return;
+    Figures figures;
+    for (const auto& member : json.GetObject()) {
+      const std::string name = member.name.GetString();
+      if (name == "epoch" || name == "step") continue;
+      figures.emplace_back(name, member.value.IsNumber() ? member.value.GetDouble() : std::nan(""));
+    }
+    resumed_.push_back(std::move(figures));
+  });
+  keep_lines(folder + "/log/val.jsonl", "epoch", resume_epoch, nullptr);
   keep_rows(folder + "/metrics.csv", resume_epoch);
   train_ = open(folder + "/log/train.jsonl");
   val_ = open(folder + "/log/val.jsonl");
@@ -67,10 +86,18 @@ void MetricsLog::line(File& file, const std::string& text, const std::string& pa
 
 void MetricsLog::step(std::int64_t epoch, std::int64_t step, const Figures& figures) {
   line(train_, json_line(epoch, step, figures), folder_ + "/log/train.jsonl");
+  echo("step", epoch, step, figures);
+}
+
+void MetricsLog::echo(const char* event, std::int64_t epoch, std::int64_t step, const Figures& figures) const {
+  if (!to_stdout_) return;
+  const bool ok = std::printf("%s\n", json_line(epoch, step, figures, event).c_str()) >= 0 && std::fflush(stdout) == 0;
+  PEN_CHECK(ok, "cannot write to stdout");
 }
 
 void MetricsLog::validation(std::int64_t epoch, std::int64_t step, const Figures& figures) {
   line(val_, json_line(epoch, step, figures), folder_ + "/log/val.jsonl");
+  echo("validation", epoch, step, figures);
 }
 
 void MetricsLog::epoch(std::int64_t epoch, const Figures& figures) {
@@ -88,6 +115,7 @@ Figures mean_figures(const std::vector<Figures>& logs) {
   std::map<std::string, std::pair<double, std::int64_t>> sums;
   for (const Figures& log : logs)
     for (const auto& [name, value] : log) {
+      if (std::isnan(value)) continue;
       sums[name].first += value;
       ++sums[name].second;
     }

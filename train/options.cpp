@@ -54,13 +54,11 @@ OptionTable make_table() {
   table.group("Classifier");
   table
       .add("resnet_path", &T::resnet_path,
-           "weights of the classifier (.safetensors); `penumbra fit-classifier` makes some")
+           "weights of the classifier (.safetensors), which also say its depth, width and classes; `penumbra "
+           "fit-classifier` makes some")
       .placeholder("FILE")
       .or_none()
       .changes_on_resume();
-  table.add("arch", &T::arch, "depth of the classifier")
-      .one_of({"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"});
-  table.add("width", &T::width, "factor on all channel counts").above(0).most = 8;
   table.add("input_size", &T::input_size, "side of the square input, a multiple of 4").between(32, 2048);
   table.add("fixed_classifier", &T::fixed_classifier,
             "FIX: the classifier stays as it is; otherwise CA: it is trained with the masker");
@@ -96,7 +94,10 @@ OptionTable make_table() {
   table.add("prob_loss_func", &T::prob_loss_func, "distance between a mask's area and its target").one_of({"l1", "l2"});
 
   table.group("Infilling");
-  table.add("infiller_model", &T::infiller_model, "network that fills in what a mask removes")
+  table
+      .add("infiller_model", &T::infiller_model,
+           "what fills in the pixels that a mask removes; dummy: zeros, as without any; "
+           "the networks are not available in this build yet")
       .one_of({"dummy", "blur", "cnn", "pconv", "ca_infiller", "dfn_infiller"})
       .or_none();
   table.add("do_infill_for_mask_in", &T::do_infill_for_mask_in, "fill in the masked-in image");
@@ -158,7 +159,7 @@ OptionTable make_table() {
   table.add("overfit_one_batch", &T::overfit_one_batch, "train on the first batch only, again and again (a check)");
 
   add_compute_options(table);
-  add_log_options(table, "log lines as JSON on stdout");
+  add_log_options(table, "figures of each step and validation as a JSON object a line on stdout");
   table.group("Accepted without effect");
   table.ignore("log_buffer", "of the reference; every step is written at once");
   table.ignore("casms_path", "of the reference; follows from output_path and name");

@@ -22,8 +22,6 @@ struct TrainOptions : LogOptions, ComputeOptions {
 
   // Classifier
   std::string resnet_path;
-  std::string arch = "resnet50";
-  double width = 1.0;
   std::int64_t input_size = 224;
   bool fixed_classifier = false;
 

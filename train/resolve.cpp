@@ -130,6 +130,9 @@ void check_infilling(const TrainOptions& options, const OptionValues& values) {
   PEN_CHECK_AS(usage, !wanted || !options.infiller_model.empty(), "--do_infill_for_mask_",
                options.do_infill_for_mask_in ? "in" : "out", " needs an --infiller_model");
   check_effect(values, wanted, {"infiller_model"}, "neither do_infill_for_mask_in nor do_infill_for_mask_out is set");
+  if (wanted && options.infiller_model != "dummy")
+    fail(ErrorKind::usage, "--infiller_model " + options.infiller_model + " is not available in this build yet",
+         "dummy fills with zeros, which is the same as no infilling");
 }
 
 }  // namespace

@@ -49,6 +49,10 @@ std::int64_t count(const Module& module) {
   return n;
 }
 
+std::string weights_of(const TrainOptions& o, const std::string& folder) {
+  return o.resume ? folder + "/last.chk" : o.resnet_path;
+}
+
 // Everything that a run is made of, built from its options.
 struct Networks {
   std::unique_ptr<Classifier> classifier;
@@ -61,22 +65,24 @@ struct Networks {
   double width = 1;
 };
 
-Networks build(const TrainOptions& o, Device device) {
+// weights: the classifier's file, or the checkpoint of a run that goes on.
+Networks build(const TrainOptions& o, const std::string& weights, Device device) {
   Networks n;
   n.train_list = Metadata::read(o.train_json);
   n.names = n.train_list.classes();
   n.input_size = o.input_size;
-  n.width = o.width;
   Rng masker_rng(static_cast<std::uint64_t>(o.seed), masker_stream);
-  const Checkpoint file = read_checkpoint(o.resnet_path);
+  const Checkpoint file = read_checkpoint(weights);
   n.classifier = load_classifier(file);
-  if (file.facts.count("width")) n.width = std::stod(file.fact("width"));
+  n.width = width_factor(*n.classifier);
+  if (file.facts.count("input_size") && input_size(file) != o.input_size)
+    log::warn(str("the classifier of '", weights, "' was trained on images of side ", input_size(file),
+                  ", --input_size is ", o.input_size));
   const std::vector<std::string> known = class_names(file);
   PEN_CHECK_AS(data, n.classifier->classes() >= n.train_list.class_count(), "'", o.train_json, "' has ",
-               n.train_list.class_count(), " classes, the classifier of '", o.resnet_path, "' has ",
-               n.classifier->classes());
+               n.train_list.class_count(), " classes, the classifier of '", weights, "' has ", n.classifier->classes());
   PEN_CHECK_AS(data, known.empty() || known == n.names, "'", o.train_json,
-               "' has other class names than the classifier of '", o.resnet_path, "' was trained with");
+               "' has other class names than the classifier of '", weights, "' was trained with");
   n.classifier->to(device);
   n.masker = std::make_unique<Masker>(masker_options(o, *n.classifier), masker_rng);
   n.masker->to(device);
@@ -112,13 +118,14 @@ std::int64_t batches_per_epoch(std::int64_t batches, double fraction) {
 }
 
 double decayed(double lr, std::int64_t epoch, std::int64_t lrde) {
-  return lr * std::pow(0.1, static_cast<double>(epoch / std::max<std::int64_t>(lrde, 1)));
+  if (lrde == 0) return lr;
+  return lr * std::pow(0.1, static_cast<double>(epoch / lrde));
 }
 
 RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   set_threads(static_cast<int>(o.threads));
   const Device device = parse_device(o.device);
-  Networks n = build(o, device);
+  Networks n = build(o, weights_of(o, folder), device);
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
 
   const LimitedSource train_source(n.train_list, o.limit);
@@ -130,6 +137,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   std::unique_ptr<Loader> val;
   if (o.do_val) {
     val_list = Metadata::read(o.val_json);
+    PEN_CHECK_AS(data, val_list.classes() == n.names, "'", o.val_json, "' has other classes than '", o.train_json, "'");
     val_source = std::make_unique<LimitedSource>(val_list, o.limit);
     val =
         std::make_unique<Loader>(*val_source, Transform::val(static_cast<int>(n.input_size)), loader_options(o, false));
@@ -139,6 +147,8 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   s.folder = folder;
   s.resume = o.resume;
   s.epochs = o.epochs;
+  s.batch_size = o.batch_size;
+  s.json = o.json;
   s.batches_per_epoch = batches_per_epoch(train.batches_per_epoch(), o.perc_of_training);
   s.max_steps = o.max_steps;
   s.save_every_epochs = o.actual_save_freq;
@@ -173,7 +183,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
 void plan_training(const TrainOptions& o) {
   set_threads(static_cast<int>(o.threads));
   const Device device = parse_device(o.device);
-  Networks n = build(o, device);
+  Networks n = build(o, weights_of(o, o.output_path + "/" + o.name), device);
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
   const LimitedSource source(n.train_list, o.limit);
   const std::int64_t batches = (source.size() + o.batch_size - 1) / o.batch_size;

@@ -15,7 +15,7 @@ void plan_training(const TrainOptions& options);
 
 // Batches of an epoch in the paper's protocol: floor(fraction * batches) + 1, at most all.
 std::int64_t batches_per_epoch(std::int64_t batches, double fraction);
-// The reference's schedule: lr * 0.1^(epoch / lrde).
+// The reference's schedule: lr * 0.1^(epoch / lrde) with a whole quotient; lr itself for lrde 0.
 double decayed(double lr, std::int64_t epoch, std::int64_t lrde);
 
 }  // namespace pen

@@ -34,82 +34,94 @@ Session::Session(SessionOptions options, SessionHooks hooks, RunObjects objects,
       val_(val),
       draws_(draws) {
   if (options_.resume) {
+    remove_leftovers();
     const std::string path = options_.folder + "/last.chk";
     position_ = restore_run(read_checkpoint(path), objects_);
     draws_.set_position(position_.draws);
     last_saved_ = path;
     log::info(str("resumed from ", path, ": epoch ", position_.epoch, ", step ", position_.step));
   }
-  log_ = std::make_unique<MetricsLog>(options_.folder, position_.step, position_.epoch);
+  log_ = std::make_unique<MetricsLog>(options_.folder, position_.step, position_.epoch, options_.json);
+}
+
+void Session::remove_leftovers() const {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.folder))
+    if (entry.path().filename().string().find(".chk.tmp-") != std::string::npos) found.push_back(entry.path());
+  std::error_code ignored;
+  for (const auto& path : found) std::filesystem::remove(path, ignored);
 }
 
 RunEnd Session::run() {
+  std::vector<Figures> logs = log_->resumed();
+  const auto out_of_steps = [&] { return options_.max_steps > 0 && position_.step >= options_.max_steps; };
   while (position_.epoch < options_.epochs) {
-    std::vector<Figures> logs;
-    if (!run_epoch(logs)) {
+    if (out_of_steps() && logs.empty()) break;
+    const EpochEnd end = run_epoch(logs);
+    Figures summary = mean_figures(logs), val;
+    if (end == EpochEnd::interrupted || (val_ && !validation(val))) {
       save("last.chk");
       log::info("interrupted after step " + std::to_string(position_.step) + "; saved " + last_saved_ +
                 ", --resume goes on");
       return RunEnd::interrupted;
     }
-    const bool out_of_steps = options_.max_steps > 0 && position_.step >= options_.max_steps;
-    Figures summary = mean_figures(logs);
-    if (val_) {
-      const Figures val = validation();
-      for (const auto& [name, value] : val) summary.emplace_back("val_" + name, value);
-    }
+    for (const auto& [name, value] : val) summary.emplace_back("val_" + name, value);
     log_->epoch(position_.epoch, summary);
+    const RunPosition within = position_;
     const std::string key = val_ ? "val_" + hooks_.best_by : hooks_.best_by;
     bool best = false;
     for (const auto& [name, value] : summary) {
-      if (name != key) continue;
+      if (name != key || !std::isfinite(value)) continue;
       best = !position_.has_best || (hooks_.higher_is_better ? value > position_.best : value < position_.best);
       if (best) position_.best = value;
       position_.has_best = true;
     }
     const std::int64_t finished = position_.epoch++;
     position_.data_position = 0;
-    save("last.chk");
+    // last.chk comes last: a run that is killed in between repeats the end of this epoch and lacks nothing.
     if (best) save("best.chk");
-    if ((finished + 1) % options_.save_every_epochs == 0 || position_.epoch == options_.epochs || out_of_steps)
-      save(fmt::format("epoch_{:03}.chk", finished));
-    if (out_of_steps) break;
+    const bool last = position_.epoch == options_.epochs || out_of_steps();
+    if (last || (finished + 1) % options_.save_every_epochs == 0) save(fmt::format("epoch_{:03}.chk", finished));
+    if (end == EpochEnd::out_of_steps) position_ = within;
+    save("last.chk");
+    if (end == EpochEnd::out_of_steps) break;
+    logs.clear();
   }
   return RunEnd::finished;
 }
 
-bool Session::run_epoch(std::vector<Figures>& logs) {
+Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
   using clock = std::chrono::steady_clock;
   const auto seconds = [](clock::time_point a, clock::time_point b) {
     return std::chrono::duration<double>(b - a).count();
   };
-  train_.start_epoch(position_.epoch, position_.data_position);
+  // One batch for the whole run: the first of the first epoch.
+  train_.start_epoch(options_.overfit_one_batch ? 0 : position_.epoch, position_.data_position);
   const std::int64_t all = train_.batches_per_epoch();
   const std::int64_t wanted = options_.batches_per_epoch > 0 ? std::min(options_.batches_per_epoch, all) : all;
   log::Progress progress(fmt::format("epoch {} step", position_.epoch), wanted, "steps");
   BatchPtr kept;  // with overfit_one_batch
-  std::int64_t batch_size = 0;
   for (;;) {
-    if (interrupt::requested()) return false;
-    if (options_.max_steps > 0 && position_.step >= options_.max_steps) break;
+    if (interrupt::requested()) return EpochEnd::interrupted;
     if (options_.overfit_one_batch && position_.step >= (position_.epoch + 1) * wanted) break;
     const auto begin = clock::now();
     BatchPtr fresh = kept ? nullptr : train_.next();
     if (!kept && !fresh) break;
     const Batch& batch = kept ? *kept : *fresh;
-    if (batch_size == 0) batch_size = std::max<std::int64_t>(batch.end - batch.begin, 1);
     // Which batch of the epoch this is follows from its position, also after resuming.
-    if (!kept && batch.begin / batch_size >= wanted) break;
+    if (!kept && batch.begin / options_.batch_size >= wanted) break;
+    // Judged here, so that a run whose last step is an epoch's last has finished that epoch.
+    if (options_.max_steps > 0 && position_.step >= options_.max_steps) return EpochEnd::out_of_steps;
     const auto loaded = clock::now();
     const StepBatch input = to_device(batch, options_.device, options_.classes);
     Figures figures = hooks_.train(input, position_.epoch, position_.step, draws_);
     const auto done = clock::now();
     for (const auto& [name, value] : figures)
-      if (name == hooks_.watched && !std::isfinite(value)) stop_not_finite(batch, name, value);
-    logs.push_back(figures);
+      if (name.ends_with("loss") && !std::isfinite(value)) stop_not_finite(batch, name, value);
     figures.emplace_back("step_ms", 1e3 * seconds(begin, done));
     figures.emplace_back("load_ms", 1e3 * seconds(begin, loaded));
     log_->step(position_.epoch, position_.step, figures);
+    logs.push_back(figures);
     ++position_.step;
     if (!options_.overfit_one_batch) position_.data_position = batch.end;
     progress.advance(
@@ -119,23 +131,24 @@ bool Session::run_epoch(std::vector<Figures>& logs) {
     if (options_.save_every_steps > 0 && position_.step % options_.save_every_steps == 0) save("last.chk");
   }
   for (const BadFile& bad : train_.bad_files()) log::detail("left out: " + bad.path + ": " + bad.reason);
-  return true;
+  return EpochEnd::complete;
 }
 
-Figures Session::validation() {
+bool Session::validation(Figures& means) {
   std::vector<Figures> logs;
   val_->start_epoch(0);
   log::Progress progress("validation", val_->batches_per_epoch(), "batches");
   // Validation's draws do not move the run's: with or without it, training is the same.
   Rng draws(draws_.seed(), draws_.stream() + 0x76616cu, 0);
   while (BatchPtr batch = val_->next()) {
+    if (interrupt::requested()) return false;
     logs.push_back(hooks_.validate(to_device(*batch, options_.device, options_.classes), draws));
     progress.advance(1, hooks_.line(logs.back()));
   }
-  const Figures means = mean_figures(logs);
+  means = mean_figures(logs);
   log_->validation(position_.epoch, position_.step, means);
   if (!means.empty()) log::info("validation | " + hooks_.line(means));
-  return means;
+  return true;
 }
 
 void Session::save(const std::string& name) {
@@ -153,9 +166,9 @@ void Session::stop_not_finite(const Batch& batch, const std::string& figure, dou
   for (std::size_t i = 0; i < batch.paths.size() && i < 8; ++i) paths += "\n  " + batch.paths[i];
   if (batch.paths.size() > 8) paths += str("\n  and ", batch.paths.size() - 8, " more");
   fail(ErrorKind::run,
-       str(figure, " is ", value, " at step ", position_.step, " (epoch ", position_.epoch, "); its batch:", paths,
-           "\nlast checkpoint: ", last_saved_),
-       "a lower learning rate (--lr, --lr_casme) often helps; the weights of the last checkpoint are finite");
+       str(figure, " is ", std::isnan(value) ? "nan" : str(value), " at step ", position_.step, " (epoch ",
+           position_.epoch, "); its batch:", paths, "\nlast checkpoint: ", last_saved_),
+       "a lower learning rate often helps; --resume goes on from the last checkpoint, if there is one");
 }
 
 }  // namespace pen

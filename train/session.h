@@ -35,28 +35,31 @@ struct SessionOptions {
   std::string folder;  // of the run, made by the caller
   bool resume = false;
   std::int64_t epochs = 1;
+  std::int64_t batch_size = 1;
   std::int64_t batches_per_epoch = 0;  // 0: all
   std::int64_t max_steps = 0;          // 0: no bound
   std::int64_t save_every_epochs = 1;  // epoch_NNN.chk; last.chk is written after every epoch
   std::int64_t save_every_steps = 0;   // last.chk also within an epoch; 0: never
   bool overfit_one_batch = false;
+  bool json = false;         // figures on stdout, too
   std::int64_t classes = 0;  // labels must be below
   Device device;
 };
 
-// The parts that differ. Figures of a step must hold one named `watched`, which has to stay finite.
+// The parts that differ. Figures whose name ends with "loss" have to stay finite.
 struct SessionHooks {
   std::function<Figures(const StepBatch&, std::int64_t epoch, std::int64_t step, Rng& draws)> train;
   std::function<Figures(const StepBatch&, Rng& draws)> validate;  // null: no validation
   std::function<std::string(const Figures&)> line;                // the step in words, for the progress line
   std::function<void(Checkpoint&)> describe;                      // facts about the networks and options
-  std::string watched = "masked_total___loss";
   bool higher_is_better = false;  // for best.chk, judged by the validation's (or the epoch's) mean of `best_by`
   std::string best_by = "masked_total___loss";
 };
 
-// Runs epochs until done, interrupted (Ctrl-C: finishes the step, saves) or a figure is no longer finite (an Error that
-// names the step, the images of the batch and the last checkpoint).
+// Runs epochs until done, interrupted (Ctrl-C: finishes the step, saves) or a loss is no longer finite (an Error that
+// names the step, the images of the batch and the last checkpoint). A run that max_steps ends within an epoch is
+// validated and saved like one at the epoch's end, but its last.chk stands within the epoch: resumed with a higher
+// max_steps, it goes on as if it had not stopped.
 class Session {
  public:
   Session(SessionOptions options, SessionHooks hooks, RunObjects objects, Loader& train, Loader* val, Rng draws);
@@ -64,8 +67,10 @@ class Session {
   std::int64_t steps_done() const { return position_.step; }
 
  private:
-  bool run_epoch(std::vector<Figures>& logs);  // false: interrupted
-  Figures validation();
+  enum class EpochEnd { complete, out_of_steps, interrupted };
+  EpochEnd run_epoch(std::vector<Figures>& logs);
+  bool validation(Figures& means);  // false: interrupted
+  void remove_leftovers() const;    // of saves that a kill or a power cut ended
   void save(const std::string& name);
   [[noreturn]] void stop_not_finite(const Batch& batch, const std::string& figure, double value);
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "layers/mask_statistics.h"
+#include "models/checkpoint.h"
 #include "tensor/autograd.h"
 #include "tensor/ops.h"
 #include "train/criteria.h"
@@ -13,17 +15,17 @@ Tensor label_tensor(const StepBatch& batch) {
   return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
 }
 
-// mask_avg, mask_std (unbiased, of each image's mean), mask_entropy, mask_tv
+// mask_avg, mask_std, mask_entropy, mask_tv. A batch of one image has no mask_std: NaN, which is null in JSON and left
+// out of means.
 void log_mask(const Tensor& mask, StepLog& log) {
   const std::vector<double> s = ops::mask_statistics(mask.detach()).to(DType::f64).to_vector<double>();
-  const std::size_t n = s.size() / 3;
-  double average[3] = {}, spread = 0;
-  for (std::size_t i = 0; i < s.size(); ++i) average[i % 3] += s[i] / static_cast<double>(n);
-  for (std::size_t i = 0; i < n; ++i) spread += (s[3 * i] - average[0]) * (s[3 * i] - average[0]);
-  log.emplace_back("mask_avg", average[0]);
-  log.emplace_back("mask_std", n > 1 ? std::sqrt(spread / static_cast<double>(n - 1)) : 0.0);
-  log.emplace_back("mask_entropy", average[1]);
-  log.emplace_back("mask_tv", average[2]);
+  std::vector<MaskStatistics> images;
+  for (std::size_t i = 0; i + 2 < s.size(); i += 3) images.push_back({s[i], s[i + 1], s[i + 2]});
+  const BatchMaskStatistics batch = combine(images);
+  log.emplace_back("mask_avg", batch.avg);
+  log.emplace_back("mask_std", batch.std);
+  log.emplace_back("mask_entropy", batch.entropy);
+  log.emplace_back("mask_tv", batch.tv);
 }
 
 // Restores training or evaluation mode on every way out.
@@ -168,8 +170,11 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
   Classifier* judge = &classifier_;
   if (skip && !zoo_.empty()) {
     if (!historic_) {
-      Rng unused;
-      historic_ = make_classifier({classifier_.arch(), classifier_.classes(), options_.width}, unused);
+      // Built from the names and shapes of the state: the options do not say how wide the classifier is.
+      Checkpoint stored;
+      stored.path = "zoo";
+      stored.parts["state_dict_classifier"] = copy_state(classifier_);
+      historic_ = load_classifier(stored);
       historic_->to(classifier_.device());
       historic_->to(classifier_.dtype());
     }
