@@ -89,8 +89,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::vector<std::unique_ptr<TrainStep>> steps;
   std::vector<std::function<void(const StepBatch&)>> runs;
   const auto add = [&](const std::string& name, bool ca, double prob_historic) {
-    steps.push_back(
-        std::make_unique<TrainStep>(step_options(ca, prob_historic), *classifier, masker, sgd, adam));
+    steps.push_back(std::make_unique<TrainStep>(step_options(ca, prob_historic), *classifier, masker, sgd, adam));
     runs.emplace_back([&step = *steps.back(), &draws](const StepBatch& batch) { step.train(batch, 1, draws); });
     result.kinds.push_back({name, {}});
   };
