@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/paths.h"
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -32,7 +34,7 @@ const std::map<std::string, Folders> picture = {
 const Folders free_folders = {"tests", "bench"};
 const Folders not_sources = {"build", "cmake", "configs", "docs", "scripts", "runs"};
 
-fs::path root() { return fs::path(PENUMBRA_TESTS_DIR).parent_path(); }
+fs::path root() { return fs::path(pen::test::tests_folder()).parent_path(); }
 
 std::string read(const fs::path& path) {
   std::ifstream file(path);

@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "base/options.h"
 #include "eval/options.h"
+#include "tests/paths.h"
 #include "train/bench_options.h"
 #include "train/fit_options.h"
 #include "train/kl_options.h"
@@ -59,7 +60,7 @@ std::vector<std::pair<std::string, std::string>> with_side(std::vector<std::pair
 }
 
 std::string config(const std::string& name) {
-  const std::string path = std::string(PENUMBRA_TESTS_DIR) + "/../configs/" + name;
+  const std::string path = pen::test::tests_folder() + "/../configs/" + name;
   const auto bytes = read_file(path, 1 << 16);
   return {bytes.begin(), bytes.end()};
 }

@@ -15,6 +15,7 @@
 #include "cli/parse.h"
 #include "cli/run_folder.h"
 #include "eval/options.h"
+#include "tests/paths.h"
 #include "tests/program.h"
 #include "tests/scratch.h"
 #include "train/bench_options.h"
@@ -29,7 +30,7 @@ using pen::test::slurp;
 
 namespace {
 
-std::string source_file(const std::string& name) { return slurp(std::string(PENUMBRA_TESTS_DIR) + "/../" + name); }
+std::string source_file(const std::string& name) { return slurp(pen::test::tests_folder() + "/../" + name); }
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "tests/paths.h"
 #include "tests/program.h"
 
 using pen::test::contains;
@@ -14,7 +15,7 @@ using pen::test::ScratchFolder;
 
 namespace {
 
-std::string config(const std::string& name) { return std::string(PENUMBRA_TESTS_DIR) + "/../configs/" + name; }
+std::string config(const std::string& name) { return pen::test::tests_folder() + "/../configs/" + name; }
 
 std::vector<std::string> train(std::vector<std::string> more) {
   std::vector<std::string> words = {"train", "--train_json", "t.json", "--output-path", "runs", "--resnet_path", "c"};

@@ -15,13 +15,14 @@
 #include "base/rng.h"
 #include "data/transforms.h"
 #include "tests/golden.h"
+#include "tests/paths.h"
 #include "tests/scratch.h"
 
 using namespace pen;
 
 namespace {
 
-std::string odd_path(const std::string& name) { return std::string(PENUMBRA_TESTS_DIR) + "/data/images/" + name; }
+std::string odd_path(const std::string& name) { return pen::test::tests_folder() + "/data/images/" + name; }
 std::vector<std::uint8_t> odd_bytes(const std::string& name) { return read_file(odd_path(name), 1u << 24); }
 
 std::string fnv1a64(const std::vector<std::uint8_t>& bytes) {

@@ -1,9 +1,13 @@
 #include "tests/golden.h"
 
+#include <zlib.h>
+
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "base/check.h"
+#include "tests/paths.h"
 
 namespace pen::test {
 namespace {
@@ -15,14 +19,38 @@ std::vector<T> copy_as(const StoredTensor& t) {
   return out;
 }
 
+// The bytes of a gzip file.
+std::vector<std::uint8_t> unzip(const std::string& path) {
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  PEN_CHECK(file, "cannot open ", path);
+  std::vector<std::uint8_t> out;
+  constexpr unsigned step = 1 << 20;
+  for (int got = 1; got > 0;) {
+    const std::size_t old = out.size();
+    out.resize(old + step);
+    got = gzread(file.get(), out.data() + old, step);
+    PEN_CHECK(got >= 0, "cannot unzip ", path);
+    out.resize(old + static_cast<std::size_t>(got));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string golden_path(const std::string& file) {
   const char* other = std::getenv("PENUMBRA_GOLDEN");
-  return (other ? std::string(other) : std::string(PENUMBRA_TESTS_DIR) + "/golden") + "/" + file;
+  return (other ? std::string(other) : pen::test::tests_folder() + "/golden") + "/" + file;
 }
 
-Golden::Golden(const std::string& file) : file_(SafetensorsFile::open(golden_path(file))) {}
+Golden::Golden(const std::string& file) {
+  const std::string path = golden_path(file), zipped = path + ".gz";
+  if (std::filesystem::exists(path) || !std::filesystem::exists(zipped)) {
+    file_ = SafetensorsFile::open(path);
+  } else {
+    bytes_ = unzip(zipped);
+    file_ = SafetensorsFile::parse(bytes_, path);
+  }
+}
 
 std::vector<float> Golden::f32(const std::string& name) const {
   const StoredTensor& t = file_.at(name);

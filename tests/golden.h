@@ -15,7 +15,10 @@ std::string golden_path(const std::string& file);
 // One recording. A missing file or tensor throws: it is a failure, never a skip.
 class Golden {
  public:
+  // Opens golden_path(file), or where that is absent the same name with .gz (large recordings are kept zipped).
   explicit Golden(const std::string& file);
+  Golden(const Golden&) = delete;
+  Golden& operator=(const Golden&) = delete;
   bool has(const std::string& name) const { return file_.has(name); }
   const std::vector<std::string>& names() const { return file_.order(); }
   std::vector<std::int64_t> shape(const std::string& name) const { return file_.at(name).shape; }
@@ -28,6 +31,7 @@ class Golden {
   std::uint64_t seed() const;                      // metadata `seed`, 0 if it has none
 
  private:
+  std::vector<std::uint8_t> bytes_;  // of an unzipped recording; file_ then points into it
   SafetensorsFile file_;
 };
 

@@ -12,6 +12,7 @@
 #include "tensor/ops.h"
 #include "tests/golden_state.h"
 #include "tests/gradcheck.h"
+#include "tests/paths.h"
 #include "tests/scratch.h"
 
 using namespace pen;
@@ -223,7 +224,7 @@ class OtherRecordings {
 }  // namespace
 
 TEST_CASE("ops: the recordings kept here have a case for each form of name") {
-  const OtherRecordings scope(std::string(PENUMBRA_TESTS_DIR) + "/golden");
+  const OtherRecordings scope(pen::test::tests_folder() + "/golden");
   const Golden golden("ops.safetensors");
   const std::set<std::string> names = case_names(golden);
   CHECK(names.size() >= 30);

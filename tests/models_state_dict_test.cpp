@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "models/classifier.h"
 #include "models/masker.h"
+#include "tests/paths.h"
 
 using namespace pen;
 
@@ -14,7 +15,7 @@ namespace {
 
 // One line per entry: name, type and shape, separated by tabs.
 std::vector<std::string> listed(const std::string& file) {
-  std::ifstream in(std::string(PENUMBRA_TESTS_DIR) + "/state_dicts/" + file);
+  std::ifstream in(pen::test::tests_folder() + "/state_dicts/" + file);
   REQUIRE_MESSAGE(in.good(), file);
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);)

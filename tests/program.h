@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/paths.h"
 #include "tests/scratch.h"
 
 namespace pen::test {
@@ -26,7 +27,7 @@ inline std::string shell_quoted(const std::string& word) {
 // `tail` is appended as it is: redirections.
 inline Ended penumbra(const std::vector<std::string>& words, const std::string& tail = {}) {
   const ScratchFolder folder;
-  std::string command = shell_quoted(PENUMBRA_BINARY);
+  std::string command = shell_quoted(pen::test::program_path());
   for (const std::string& word : words) command.append(" ").append(shell_quoted(word));
   command += " >" + folder / "out" + " 2>" + folder / "err" + " </dev/null " + tail;
   const int status = std::system(command.c_str());

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "tests/paths.h"
 #include "tests/training_runs.h"
 
 using namespace pen;
@@ -110,7 +111,7 @@ TEST_CASE("a disk that is full during a save is an error that names the file; th
   finish(data().train("full", fix + Words{"--max_steps", "3"}));
   const std::string before = slurp(data().at("full"));
   std::string command = "ulimit -f " + std::to_string(before.size() / 1024) + "; trap '' XFSZ; exec ";
-  for (const std::string& word : Words{PENUMBRA_BINARY} + data().resume("full", {"--max_steps", "5"}))
+  for (const std::string& word : Words{pen::test::program_path()} + data().resume("full", {"--max_steps", "5"}))
     command += shell_quoted(word) + " ";
   const ScratchFolder out;
   const int status = std::system(("bash -c " + shell_quoted(command) + " 2>" + out / "err").c_str());

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/json.h"
+#include "tests/paths.h"
 #include "tests/program.h"
 #include "tests/tiny_networks.h"
 
@@ -151,7 +152,7 @@ class Running {
  public:
   explicit Running(const Words& words) {
     std::vector<char*> arguments;
-    Words copy = Words{PENUMBRA_BINARY} + words;
+    Words copy = Words{pen::test::program_path()} + words;
     for (std::string& word : copy) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     pid_ = ::fork();
