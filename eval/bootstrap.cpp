@@ -17,14 +17,22 @@ double quantile(std::span<const double> sorted, double fraction) {
   return sorted[below] + (position - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-std::vector<Interval> bootstrap(std::span<const double> rows, std::int64_t images, std::int64_t columns,
-                                const BootstrapOptions& options) {
-  PEN_CHECK(images > 0 && columns > 0 && static_cast<std::int64_t>(rows.size()) == images * columns,
-            "bootstrap: ", rows.size(), " values, expected ", images, " images x ", columns);
+namespace {
+
+void check(const BootstrapOptions& options) {
   PEN_CHECK_AS(usage, options.resamples >= 1 && options.resamples <= 1000000, "bootstrap: ", options.resamples,
                " resamples: must be 1 to 1000000");
   PEN_CHECK_AS(usage, options.level > 0 && options.level < 1, "bootstrap: level ", options.level,
                " must be between 0 and 1");
+}
+
+}  // namespace
+
+std::vector<Interval> bootstrap(std::span<const double> rows, std::int64_t images, std::int64_t columns,
+                                const BootstrapOptions& options) {
+  PEN_CHECK(images > 0 && columns > 0 && static_cast<std::int64_t>(rows.size()) == images * columns,
+            "bootstrap: ", rows.size(), " values, expected ", images, " images x ", columns);
+  check(options);
   for (const double v : rows) PEN_CHECK(std::isfinite(v), "bootstrap: a value is not finite");
 
   const std::size_t k = static_cast<std::size_t>(columns);
@@ -56,6 +64,29 @@ std::vector<Interval> bootstrap(std::span<const double> rows, std::int64_t image
     result[c] = {sum / static_cast<double>(images), quantile(column, tail), quantile(column, 1 - tail)};
   }
   return result;
+}
+
+Interval bootstrap_statistic(std::int64_t images, const ResampledStatistic& statistic,
+                             const BootstrapOptions& options) {
+  PEN_CHECK(images > 0, "bootstrap of no images");
+  check(options);
+  const auto n = static_cast<std::size_t>(images);
+  std::vector<double> values(static_cast<std::size_t>(options.resamples));
+  parallel_for(options.resamples, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::int32_t> times(n);
+    for (std::int64_t r = begin; r < end; ++r) {
+      Rng rng(options.seed, static_cast<std::uint64_t>(r));
+      std::fill(times.begin(), times.end(), 0);
+      for (std::size_t draw = 0; draw < n; ++draw) ++times[rng.below(static_cast<std::uint64_t>(images))];
+      values[static_cast<std::size_t>(r)] = statistic(times);
+    }
+  });
+  const double whole = statistic(std::vector<std::int32_t>(n, 1));
+  PEN_CHECK(std::isfinite(whole), "bootstrap: a value is not finite");
+  for (const double v : values) PEN_CHECK(std::isfinite(v), "bootstrap: a value is not finite");
+  std::sort(values.begin(), values.end());
+  const double tail = (1 - options.level) / 2;
+  return {whole, quantile(values, tail), quantile(values, 1 - tail)};
 }
 
 Interval bootstrap(std::span<const double> values, const BootstrapOptions& options) {

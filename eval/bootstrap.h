@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,12 @@ std::vector<Interval> bootstrap(std::span<const double> rows, std::int64_t image
                                 const BootstrapOptions& options = {});
 // Of a single column.
 Interval bootstrap(std::span<const double> values, const BootstrapOptions& options = {});
+
+// The same of any figure of the whole set: statistic(times) is told how often each image was drawn. `mean` is that of
+// every image once. A figure that is not finite: an error. Called from several threads.
+using ResampledStatistic = std::function<double(std::span<const std::int32_t> times)>;
+Interval bootstrap_statistic(std::int64_t images, const ResampledStatistic& statistic,
+                             const BootstrapOptions& options = {});
 
 // Value at the given fraction (0..1) of a sorted list, interpolated linearly, as numpy.percentile does.
 double quantile(std::span<const double> sorted, double fraction);
