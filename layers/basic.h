@@ -58,6 +58,8 @@ class ModuleList : public Module {
   }
   T& operator[](std::size_t i) { return *items_.at(i); }
   std::size_t size() const { return items_.size(); }
+  // What came out of the last item is the result of the list: whoever runs it hands it over here, for the list's hook.
+  Tensor finish(Tensor result) { return hooked(std::move(result)); }
 
  private:
   std::vector<std::unique_ptr<T>> items_;

@@ -63,6 +63,7 @@ Tensor ResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
   if (taps) taps->push_back(y);
   for (auto& stage : stages_) {
     for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);
+    y = stage->finish(std::move(y));
     if (taps) taps->push_back(y);
   }
   return fc_->forward(ops::global_avg_pool(y));

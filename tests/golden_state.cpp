@@ -53,6 +53,26 @@ Tensor fill_activation(const std::string& name, const Shape& nchw, std::uint64_t
   return Tensor::from(out, {n, nchw[2], nchw[3], c}).to(dtype);
 }
 
+Tensor smooth_batch(std::int64_t n, std::uint64_t seed, DType dtype) {
+  constexpr std::int64_t side = 224, pad = 4, window = 9;
+  const std::vector<float> noise = fill("step.x", {n, 3, side, side}, seed);
+  std::vector<float> out(noise.size());
+  const auto reflect = [](std::int64_t i) { return i < 0 ? -i : i >= side ? 2 * side - 2 - i : i; };
+  for (std::int64_t plane = 0; plane < n * 3; ++plane)
+    for (std::int64_t y = 0; y < side; ++y)
+      for (std::int64_t x = 0; x < side; ++x) {
+        float sum = 0;
+        for (std::int64_t i = 0; i < window; ++i)
+          for (std::int64_t j = 0; j < window; ++j)
+            sum += 2.0f *
+                   noise[static_cast<std::size_t>((plane * side + reflect(y + i - pad)) * side + reflect(x + j - pad))];
+        const std::int64_t image = plane / 3, channel = plane % 3;
+        out[static_cast<std::size_t>(((image * side + y) * side + x) * 3 + channel)] =
+            6.0f * (sum / static_cast<float>(window * window));
+      }
+  return Tensor::from(out, {n, side, side, 3}).to(dtype);
+}
+
 std::vector<double> values_of(const Tensor& t) {
   PEN_CHECK(t.defined(), "values_of: there is no tensor (no gradient arrived?)");
   if (t.dtype() == DType::f64) return t.to_vector<double>();

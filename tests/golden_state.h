@@ -20,6 +20,10 @@ void fill_state(Module& module, const std::string& prefix, std::uint64_t seed);
 // factor * fill(name, shape), shape as recorded (N,C,H,W), as a tensor (N,H,W,C).
 Tensor fill_activation(const std::string& name, const Shape& nchw, std::uint64_t seed, DType dtype, float factor = 1);
 
+// batch(n) of the recordings, (n,224,224,3): 6 * avgpool9(reflect_pad4(2 * fill('step.x'))), in float32 and in
+// PyTorch's order of sums.
+Tensor smooth_batch(std::int64_t n, std::uint64_t seed, DType dtype);
+
 // All elements as doubles: as they lie in memory, or an activation (N,H,W,C) in the order N,C,H,W of the recordings.
 std::vector<double> values_of(const Tensor& t);
 std::vector<double> channels_first(const Tensor& t);

@@ -15,27 +15,6 @@ using namespace pen;
 
 namespace {
 
-// 6 * avgpool9(reflect_pad4(2 * fill('step.x'))), in float32 and in PyTorch's order of sums, as (N,H,W,C).
-Tensor smooth_batch(std::int64_t n, std::uint64_t seed, DType dtype) {
-  constexpr std::int64_t side = 224, pad = 4, window = 9;
-  const std::vector<float> noise = test::fill("step.x", {n, 3, side, side}, seed);
-  std::vector<float> out(noise.size());
-  const auto reflect = [](std::int64_t i) { return i < 0 ? -i : i >= side ? 2 * side - 2 - i : i; };
-  for (std::int64_t plane = 0; plane < n * 3; ++plane)
-    for (std::int64_t y = 0; y < side; ++y)
-      for (std::int64_t x = 0; x < side; ++x) {
-        float sum = 0;
-        for (std::int64_t i = 0; i < window; ++i)
-          for (std::int64_t j = 0; j < window; ++j)
-            sum += 2.0f *
-                   noise[static_cast<std::size_t>((plane * side + reflect(y + i - pad)) * side + reflect(x + j - pad))];
-        const std::int64_t image = plane / 3, channel = plane % 3;
-        out[static_cast<std::size_t>(((image * side + y) * side + x) * 3 + channel)] =
-            6.0f * (sum / static_cast<float>(window * window));
-      }
-  return Tensor::from(out, {n, side, side, 3}).to(dtype);
-}
-
 TrainOptions published(const std::string& recording) {
   TrainOptions options;
   OptionValues values(train_options(), &options);
@@ -75,7 +54,7 @@ struct Case {
     adam = std::make_unique<Adam>(masker->parameters(), o.lr_casme, o.weight_decay);
     step = std::make_unique<TrainStep>(o, *classifier, *masker, *sgd, *adam);
     batch.labels = test::Golden(file + "_f64.safetensors").i64("y");
-    batch.images = smooth_batch(static_cast<std::int64_t>(batch.labels.size()), recorded.seed(), dtype);
+    batch.images = test::smooth_batch(static_cast<std::int64_t>(batch.labels.size()), recorded.seed(), dtype);
   }
 
   void check(const std::string& name, const test::Answer& got) const {
