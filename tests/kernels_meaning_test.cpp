@@ -70,6 +70,34 @@ TEST_CASE("max pool: a tie goes to the first in row-major order, and padding nev
   }
 }
 
+TEST_CASE("max pool: NaN and infinity come through, whatever stands beside them") {
+  const Pool2d d{.n = 1, .h = 2, .w = 6, .c = 1, .p = 1, .q = 3, .k = 2, .stride = 2, .pad = 0};
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Floats x{1,
+                 2,
+                 infinity,
+                 3,
+                 -infinity,
+                 -infinity,  //
+                 not_a_number,
+                 9,
+                 1,
+                 2,
+                 -infinity,
+                 -infinity};
+  for (const Context& ctx : both) {
+    Floats y(3);
+    std::vector<std::uint8_t> index(3);
+    for (std::uint8_t* wanted : {static_cast<std::uint8_t*>(nullptr), index.data()}) {
+      max_pool_fwd(ctx, d, x.data(), y.data(), wanted);
+      CHECK(std::isnan(y[0]));
+      CHECK(y[1] == infinity);
+      CHECK(y[2] == -infinity);
+    }
+    CHECK(index == std::vector<std::uint8_t>{2, 0, 0});
+  }
+}
+
 TEST_CASE("average pool: padding is not counted") {
   const Pool2d d{.n = 1, .h = 1, .w = 2, .c = 1, .p = 1, .q = 1, .k = 3, .stride = 2, .pad = 1};
   const Floats x{3, 5};

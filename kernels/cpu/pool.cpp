@@ -1,5 +1,9 @@
-// Pooling on oneDNN. Its workspace for max pooling is one byte per output with the winner's place in the window, the
-// first winner in row-major order: exactly our index.
+// Pooling on oneDNN, but for the forward maximum: oneDNN's loses a NaN (it loses every comparison), so that a network
+// that has broken down looks sound behind its pool. oneDNN's workspace for max pooling is one byte per output with the
+// winner's place in the window, the first winner in row-major order: exactly our index, so its backward reads ours.
+#include <algorithm>
+
+#include "base/parallel.h"
 #include "kernels/cpu/dnnl_common.h"
 #include "kernels/kernels.h"
 
@@ -8,6 +12,9 @@ namespace {
 
 using dnnl::memory;
 using dims = memory::dims;
+
+constexpr auto max_algorithm = dnnl::algorithm::pooling_max;
+constexpr auto avg_algorithm = dnnl::algorithm::pooling_avg_exclude_padding;
 
 struct Plan {
   dnnl::primitive primitive;
@@ -30,13 +37,13 @@ Descriptions describe(const Pool2d& d) {
           {(d.p - 1) * d.stride + d.k - d.h - d.pad, (d.q - 1) * d.stride + d.k - d.w - d.pad}};
 }
 
-PrimitiveKey key_of(const Pool2d& d, dnnl::algorithm algorithm, bool index) {
-  return {static_cast<std::int64_t>(algorithm), index, d.n, d.h, d.w, d.c, d.p, d.q, d.k, d.stride, d.pad};
+PrimitiveKey key_of(const Pool2d& d, bool index = false) {
+  return {index, d.n, d.h, d.w, d.c, d.p, d.q, d.k, d.stride, d.pad};
 }
 
-dnnl::pooling_forward::primitive_desc forward_description(const Pool2d& d, dnnl::algorithm algorithm, bool index) {
+dnnl::pooling_forward::primitive_desc forward_description(const Pool2d& d, dnnl::algorithm algorithm,
+                                                          dnnl::prop_kind kind) {
   const Descriptions o = describe(d);
-  const auto kind = index ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
   return {{kind, algorithm, o.x, o.y, o.strides, o.kernel, o.pad_low, o.pad_high}, dnnl_engine()};
 }
 
@@ -47,25 +54,23 @@ void check_workspace(const Pool2d& d, const memory::desc& workspace) {
             "max_pool: oneDNN keeps its indices in another form than one byte per output for window ", d.k, "x", d.k);
 }
 
-void run_forward(const Pool2d& d, dnnl::algorithm algorithm, const float* x, float* y, std::uint8_t* index) {
+void average_forward(const Pool2d& d, const float* x, float* y) {
   if (d.n == 0) return;
   thread_local PrimitiveCache<Plan> cache;
-  const Plan& plan = cache.get(key_of(d, algorithm, index != nullptr), [&] {
-    const auto pd = forward_description(d, algorithm, index != nullptr);
-    if (index) check_workspace(d, pd.workspace_desc());
-    return Plan{dnnl::pooling_forward(pd), pd.src_desc(), pd.dst_desc(), pd.workspace_desc()};
+  const Plan& plan = cache.get(key_of(d), [&] {
+    const auto pd = forward_description(d, avg_algorithm, dnnl::prop_kind::forward_inference);
+    return Plan{dnnl::pooling_forward(pd), pd.src_desc(), pd.dst_desc(), {}};
   });
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(plan.x, x)}, {DNNL_ARG_DST, wrap(plan.y, y)}};
-  if (index) arguments.emplace(DNNL_ARG_WORKSPACE, wrap(plan.workspace, index));
-  plan.primitive.execute(dnnl_stream(), arguments);
+  plan.primitive.execute(dnnl_stream(), {{DNNL_ARG_SRC, wrap(plan.x, x)}, {DNNL_ARG_DST, wrap(plan.y, y)}});
 }
 
 void run_backward(const Pool2d& d, dnnl::algorithm algorithm, const float* dy, const std::uint8_t* index, float* dx) {
   if (d.n == 0) return;
   thread_local PrimitiveCache<Plan> cache;
-  const Plan& plan = cache.get(key_of(d, algorithm, index != nullptr), [&] {
+  const Plan& plan = cache.get(key_of(d, index != nullptr), [&] {
     const Descriptions o = describe(d);
-    const auto hint = forward_description(d, algorithm, true);
+    const auto hint = forward_description(d, algorithm, dnnl::prop_kind::forward_training);
+    if (index) check_workspace(d, hint.workspace_desc());
     const dnnl::pooling_backward::primitive_desc pd({algorithm, o.x, o.y, o.strides, o.kernel, o.pad_low, o.pad_high},
                                                     dnnl_engine(), hint);
     return Plan{dnnl::pooling_backward(pd), pd.diff_src_desc(), pd.diff_dst_desc(), hint.workspace_desc()};
@@ -76,19 +81,50 @@ void run_backward(const Pool2d& d, dnnl::algorithm algorithm, const float* dy, c
   plan.primitive.execute(dnnl_stream(), arguments);
 }
 
-constexpr auto max_algorithm = dnnl::algorithm::pooling_max;
-constexpr auto avg_algorithm = dnnl::algorithm::pooling_avg_exclude_padding;
+// One window of all channels: y (C) and, if wanted, index (C). The first of equals wins, and the first NaN over all.
+void max_window(const Pool2d& d, const float* image, std::int64_t p, std::int64_t q, float* y, std::uint8_t* index) {
+  const std::int64_t top = p * d.stride - d.pad, left = q * d.stride - d.pad, n = d.c;
+  bool first = true;
+  for (std::int64_t h = std::max<std::int64_t>(top, 0); h < std::min(top + d.k, d.h); ++h)
+    for (std::int64_t w = std::max<std::int64_t>(left, 0); w < std::min(left + d.k, d.w); ++w) {
+      const float* const x = image + (h * d.w + w) * n;
+      const auto place = static_cast<std::uint8_t>((h - top) * d.k + (w - left));
+      if (first) {
+        std::copy_n(x, n, y);
+        if (index) std::fill_n(index, n, place);
+        first = false;
+        continue;
+      }
+      const auto wins = [x, y](std::int64_t c) { return (x[c] > y[c]) | ((x[c] != x[c]) & (y[c] == y[c])); };
+      if (index) {
+#pragma GCC ivdep
+        for (std::int64_t c = 0; c < n; ++c) index[c] = wins(c) ? place : index[c];
+      }
+#pragma GCC ivdep
+      for (std::int64_t c = 0; c < n; ++c) y[c] = wins(c) ? x[c] : y[c];
+    }
+}
+
+void max_forward(const Pool2d& d, const float* x, float* y, std::uint8_t* index) {
+  parallel_for(d.n * d.p, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row)
+      for (std::int64_t q = 0; q < d.q; ++q) {
+        const std::int64_t at = (row * d.q + q) * d.c;
+        max_window(d, x + row / d.p * d.h * d.w * d.c, row % d.p, q, y + at, index ? index + at : nullptr);
+      }
+  });
+}
 
 }  // namespace
 
 void max_pool_fwd(const Context&, const Pool2d& d, const float* x, float* y, std::uint8_t* index) {
-  guarded("max_pool_fwd", [&] { run_forward(d, max_algorithm, x, y, index); });
+  max_forward(d, x, y, index);
 }
 void max_pool_bwd(const Context&, const Pool2d& d, const float* dy, const std::uint8_t* index, float* dx) {
   guarded("max_pool_bwd", [&] { run_backward(d, max_algorithm, dy, index, dx); });
 }
 void avg_pool_fwd(const Context&, const Pool2d& d, const float* x, float* y) {
-  guarded("avg_pool_fwd", [&] { run_forward(d, avg_algorithm, x, y, nullptr); });
+  guarded("avg_pool_fwd", [&] { average_forward(d, x, y); });
 }
 void avg_pool_bwd(const Context&, const Pool2d& d, const float* dy, float* dx) {
   guarded("avg_pool_bwd", [&] { run_backward(d, avg_algorithm, dy, nullptr, dx); });
