@@ -259,6 +259,7 @@ TEST_CASE("step_small: CA, float32") { check_small(DType::f32, true); }
 TEST_CASE("step_fix: ResNet-50, taps 3 and 4, float32") { check_fix(DType::f32, "layers34", {3, 4}); }
 TEST_CASE("step_fix: ResNet-50, all taps, float32") { check_fix(DType::f32, "layers01234", {0, 1, 2, 3, 4}); }
 TEST_CASE("step_fix: ResNet-50, taps 3 and 4, double") { check_fix(DType::f64, "layers34", {3, 4}); }
+TEST_CASE("step_fix: ResNet-50, all taps, double") { check_fix(DType::f64, "layers01234", {0, 1, 2, 3, 4}); }
 TEST_CASE("step_ca: ResNet-50, float32") { check_ca(DType::f32); }
 TEST_CASE("step_ca: ResNet-50, double") { check_ca(DType::f64); }
 
