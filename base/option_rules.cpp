@@ -24,6 +24,7 @@ void check_effect(const OptionValues& values, bool has_effect, const std::vector
 }
 
 void check_input_size(std::int64_t size) {
+  PEN_CHECK_AS(usage, size == 0 || size >= 32, "--input_size: ", size, " is below 32");
   PEN_CHECK_AS(usage, size % 4 == 0, "--input_size: ", size, " is not a multiple of 4");
 }
 

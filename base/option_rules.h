@@ -18,7 +18,7 @@ namespace pen::rules {
 void check_effect(const OptionValues& values, bool has_effect, const std::vector<std::string>& names,
                   const std::string& why);
 
-// Taps are a quarter of the input wide, and the mask four times a tap.
+// Taps are a quarter of the input wide, and the mask four times a tap. 0 means that another file says it.
 void check_input_size(std::int64_t size);
 
 // Taps of the classifier: at least one, none twice. Sorts them, because the masker concatenates in tap order.

@@ -140,8 +140,6 @@ void resolve(ScoreRunOptions& options, OptionValues& values) {
   PEN_CHECK_AS(
       usage, options.per_image.empty() || options.per_image.ends_with(".csv") || options.per_image.ends_with(".jsonl"),
       "--per_image: '", options.per_image, "' ends neither in .csv nor in .jsonl");
-  PEN_CHECK_AS(usage, options.input_size == 0 || options.input_size >= 32, "--input_size: ", options.input_size,
-               " is below 32");
   rules::check_input_size(options.input_size);
 }
 

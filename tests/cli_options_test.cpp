@@ -393,6 +393,7 @@ TEST_CASE("contradictions and options without effect are usage errors") {
   CHECK(contains(said({{"masker_use_layers", "3,3"}}), "listed twice"));
   CHECK(contains(said({{"masker_use_layers", ""}}), "at least one tap"));
   CHECK(contains(said({{"input_size", "222"}}), "not a multiple of 4"));
+  CHECK(contains(said({{"input_size", "16"}}), "--input_size: 16 is below 32"));
   CHECK(contains(said({{"do_val", "true"}}), "--do_val needs --val_json"));
   CHECK(contains(said({{"name", "a/b"}}), "not the name of a folder"));
   CHECK(contains(said({{"resume", "true"}}), "needs the --name"));

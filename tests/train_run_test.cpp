@@ -52,6 +52,7 @@ TEST_CASE("a run stopped anywhere and resumed is the run that was never stopped,
     check_same(data().at(kind + "-whole"), data().at(kind + "-parts"));
   }
   const Checkpoint ca = read_checkpoint(data().at("ca-whole"));
+  CHECK(input_size(ca) == 32);  // not given: the classifier's
   CHECK(ca.fact("zoo_size") == "2");
   CHECK(ca.fact("draws") != "0");
   // Not the same for want of change: the classifier stays in FIX and moves in CA.
@@ -133,16 +134,23 @@ TEST_CASE("a loss that is not finite stops the run with its step, its images and
   CHECK(contains(exploded.err, "last checkpoint: " + data().at("exploded")));
   read_checkpoint(data().at("exploded"));
 
-  Checkpoint broken = read_checkpoint(data().classifier);
-  Tensor weight = broken.parts.at("state_dict_classifier").back().tensor;
-  weight.mutable_data<float>()[0] = std::numeric_limits<float>::infinity();
-  write_checkpoint(data().folder / "inf.chk", broken);
-  Words words = data().train("inf", {"--max_steps", "3"});
-  *(std::find(words.begin(), words.end(), "--resnet_path") + 1) = data().folder / "inf.chk";
-  const Ended inf = penumbra(words);
-  CHECK(inf.code == 1);
-  CHECK_MESSAGE(contains(inf.err, "classifier_loss is nan at step 0 (epoch 0); its batch:"), inf.err);
-  CHECK(contains(inf.err, "last checkpoint: none"));
+  // An infinity at either end of the classifier: the first one's NaN has to come through norms, ReLUs and pools.
+  for (const std::string tensor : {"conv1.weight", "fc.weight"}) {
+    CAPTURE(tensor);
+    Checkpoint broken = read_checkpoint(data().classifier);
+    StateDict& state = broken.parts.at("state_dict_classifier");
+    const auto at = std::find_if(state.begin(), state.end(), [&](const NamedTensor& t) { return t.name == tensor; });
+    REQUIRE(at != state.end());
+    at->tensor.mutable_data<float>()[0] = std::numeric_limits<float>::infinity();
+    const std::string file = data().folder / (tensor + ".chk"), name = "inf_" + tensor;
+    write_checkpoint(file, broken);
+    Words words = data().train(name, {"--max_steps", "3"});
+    *(std::find(words.begin(), words.end(), "--resnet_path") + 1) = file;
+    const Ended inf = penumbra(words);
+    CHECK(inf.code == 1);
+    CHECK_MESSAGE(contains(inf.err, "classifier_loss is nan at step 0 (epoch 0); its batch:"), inf.err);
+    CHECK(contains(inf.err, "last checkpoint: none"));
+  }
 }
 
 TEST_CASE("refusals: labels, checkpoints, folders, infillers") {

@@ -59,7 +59,10 @@ OptionTable make_table() {
       .placeholder("FILE")
       .or_none()
       .changes_on_resume();
-  table.add("input_size", &T::input_size, "side of the square input, a multiple of 4").between(32, 2048);
+  table
+      .add("input_size", &T::input_size,
+           "side of the square input, a multiple of 4; 0: what the classifier was trained with, or 224")
+      .between(0, 2048);
   table.add("fixed_classifier", &T::fixed_classifier,
             "FIX: the classifier stays as it is; otherwise CA: it is trained with the masker");
 

@@ -22,7 +22,7 @@ struct TrainOptions : LogOptions, ComputeOptions {
 
   // Classifier
   std::string resnet_path;
-  std::int64_t input_size = 224;
+  std::int64_t input_size = 0;  // 0: what the classifier was trained with
   bool fixed_classifier = false;
 
   // Masker

@@ -70,12 +70,12 @@ Networks build(const TrainOptions& o, const std::string& weights, Device device)
   Networks n;
   n.train_list = Metadata::read(o.train_json);
   n.names = n.train_list.classes();
-  n.input_size = o.input_size;
   Rng masker_rng(static_cast<std::uint64_t>(o.seed), masker_stream);
   const Checkpoint file = read_checkpoint(weights);
   n.classifier = load_classifier(file);
   n.width = width_factor(*n.classifier);
-  if (file.facts.count("input_size") && input_size(file) != o.input_size)
+  n.input_size = o.input_size ? o.input_size : input_size(file);
+  if (file.facts.count("input_size") && input_size(file) != n.input_size)
     log::warn(str("the classifier of '", weights, "' was trained on images of side ", input_size(file),
                   ", --input_size is ", o.input_size));
   const std::vector<std::string> known = class_names(file);
