@@ -1,0 +1,59 @@
+// Figures of the sanity checks against scipy and scikit-image, and the lists of layers.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "base/json.h"
+#include "eval/sanity/hog.h"
+#include "eval/sanity/map_scores.h"
+#include "tests/compare.h"
+#include "tests/golden.h"
+
+using namespace pen;
+using namespace pen::eval;
+using namespace pen::eval::sanity;
+using namespace pen::test;
+
+namespace {
+
+constexpr std::int64_t side = 224;
+
+std::vector<std::vector<float>> masks(const Golden& golden, const std::string& name) {
+  const std::vector<std::uint16_t> q = golden.u16(name);
+  constexpr auto pixels = static_cast<std::size_t>(side * side);
+  std::vector<std::vector<float>> out(q.size() / pixels, std::vector<float>(pixels));
+  for (std::size_t i = 0; i < q.size(); ++i) out[i / pixels][i % pixels] = static_cast<float>(q[i]) / 65535.0f;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("sanity: the four figures are scipy's and scikit-image's") {
+  const Golden golden("sanity.safetensors");
+  const auto a = masks(golden, "a_q16"), b = masks(golden, "b_q16");
+  REQUIRE(a.size() == 7);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const auto got = ReferenceMap(a[i], side, Protocol::paper).compare(b[i]).values();
+    for (std::size_t k = 0; k < got.size(); ++k) {
+      const std::string name(MapScores::names[k]);
+      const double want = golden.f64(name).at(i);
+      CAPTURE(i);
+      CAPTURE(name);
+      CAPTURE(got[k]);
+      CAPTURE(want);
+      CHECK(std::isnan(got[k]) == std::isnan(want));
+      // Sums in another order than NumPy's pairwise ones; everything before them is equal.
+      if (!std::isnan(want)) CHECK(std::abs(got[k] - want) <= 1e-13);
+    }
+  }
+}
+
+TEST_CASE("sanity: the HOG descriptor is scikit-image's to the last bit of float32") {
+  const Golden golden("sanity.safetensors");
+  const std::vector<float> got = hog(masks(golden, "a_q16")[0], side, side);
+  const std::vector<double> want = golden.f64("hog_a0");
+  REQUIRE(got.size() == want.size());
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) different += static_cast<double>(got[i]) != want[i];
+  CHECK(different == 0);
+}
