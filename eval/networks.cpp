@@ -118,7 +118,7 @@ MaskMaker::MaskMaker(const std::string& casm_path, const ClassifierSource& sourc
 }
 
 Maps MaskMaker::operator()(std::span<const float> images, std::int64_t n, std::int64_t size,
-                           std::span<const std::int64_t> classes) const {
+                           std::span<const std::int64_t> classes, bool no_sigmoid) const {
   PEN_CHECK(classes.empty() || static_cast<std::int64_t>(classes.size()) == n, "evaluation: ", classes.size(),
             " class ids for ", n, " images");
   const Device device = classifier_.network->device();
@@ -128,6 +128,7 @@ Maps MaskMaker::operator()(std::span<const float> images, std::int64_t n, std::i
     MaskerInput input;
     input.taps = std::move(seen.taps);
     input.height = input.width = size;
+    input.no_sigmoid = no_sigmoid;
     if (masker_->options().add_prob_layers) input.p = Tensor::full({count}, p_, DType::f32, device);
     if (masker_->options().add_class_ids) {
       const auto given =

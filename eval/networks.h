@@ -43,9 +43,9 @@ class MaskMaker {
             std::optional<double> use_p, Device device);
 
   // Masks (n, size, size) and the classifier's logits of n images (n, size, size, 3). classes: what a masker with
-  // add_class_ids is told, one an image; empty: the predicted ones.
+  // add_class_ids is told, one an image; empty: the predicted ones. no_sigmoid: the masks' logits instead.
   Maps operator()(std::span<const float> images, std::int64_t n, std::int64_t size,
-                  std::span<const std::int64_t> classes) const;
+                  std::span<const std::int64_t> classes, bool no_sigmoid = false) const;
 
   const OpenedClassifier& classifier() const { return classifier_; }
   bool uses_class_ids() const { return masker_->options().add_class_ids; }

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "eval/sanity/hog.h"
+#include "eval/sanity/layers.h"
 #include "eval/sanity/map_scores.h"
 #include "tests/compare.h"
 #include "tests/golden.h"
@@ -56,4 +57,16 @@ TEST_CASE("sanity: the HOG descriptor is scikit-image's to the last bit of float
   std::size_t different = 0;
   for (std::size_t i = 0; i < got.size(); ++i) different += static_cast<double>(got[i]) != want[i];
   CHECK(different == 0);
+}
+
+TEST_CASE("sanity: the layers of a ResNet-50 at both depths, last first") {
+  const Golden golden("sanity.safetensors");
+  Rng rng(1);
+  const auto network = make_classifier({"resnet50", 10, 0.125}, rng);
+  for (const int depth : {1, 2}) {
+    const rapidjson::Document list = parse_json(golden.meta(str("layers_depth", depth)), "layers");
+    std::vector<std::string> want;
+    for (const auto& name : list.GetArray()) want.emplace_back(name.GetString());
+    CHECK(randomised_layers(*network, depth) == want);
+  }
 }
