@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "models/resnet.h"
+#include "models/torch_checkpoint.h"
 #include "tensor/safetensors.h"
 
 namespace pen {
@@ -30,14 +31,22 @@ const char* file_dtype(DType dtype) {
   }
 }
 
-DType memory_dtype(const std::string& name, const std::string& file, const std::string& tensor) {
-  if (name == "F32") return DType::f32;
-  if (name == "F64") return DType::f64;
-  if (name == "I64") return DType::i64;
-  if (name == "I32") return DType::i32;
-  if (name == "U8") return DType::u8;
-  fail(ErrorKind::checkpoint,
-       str("'", file, "': tensor '", tensor, "' is of ", name, ", expected F32, F64, I64, I32 or U8"));
+// Read and not copied out of the file's map, whose pages would count as memory a second time.
+Tensor read_tensor(const torch::Source& source, const SafetensorsFile& file, const std::string& name) {
+  const StoredTensor& t = file.at(name);
+  const auto type = torch::scalar_of_safetensors(t.dtype);
+  PEN_CHECK_AS(checkpoint, type.has_value(), "'", file.name(), "': tensor '", name, "' is of ", t.dtype,
+               ", which no network here has");
+  Tensor out = Tensor::empty(t.shape, torch::memory_type(*type));
+  if (t.bytes.empty()) return out;
+  if (size_of(out.dtype()) == torch::size_of(*type)) {
+    source.read(file.offset_of(t), out.mutable_bytes(), t.bytes.size());
+    return out;
+  }
+  std::vector<std::uint8_t> narrow(t.bytes.size());
+  source.read(file.offset_of(t), narrow.data(), narrow.size());
+  torch::widen(*type, narrow.data(), static_cast<std::size_t>(out.numel()), out.mutable_bytes());
+  return out;
 }
 
 // "optimizer_masker.final.0.weight.exp_avg" -> ("optimizer_masker", "final.0.weight.exp_avg"); "zoo.3.conv1.weight" ->
@@ -148,16 +157,15 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
 }
 
 Checkpoint read_checkpoint(const std::string& path) {
+  torch::Source source = torch::Source::open(path);
+  if (torch::sniff(source) != torch::Sniffed::safetensors) return checkpoint_of(*torch::File::parse(std::move(source)));
   const SafetensorsFile file = SafetensorsFile::open(path);
   Checkpoint out;
   out.path = path;
   out.facts = file.metadata();
   for (const std::string& name : file.order()) {
-    const StoredTensor& t = file.at(name);
     const auto [part, inner] = split_name(name);
-    const auto count = static_cast<std::size_t>(t.numel());
-    out.parts[part].push_back(
-        {inner, Tensor::from_memory(t.bytes.data(), count, t.shape, memory_dtype(t.dtype, path, name), {})});
+    out.parts[part].push_back({inner, read_tensor(source, file, name)});
   }
   return out;
 }
@@ -200,13 +208,19 @@ std::unique_ptr<Masker> load_masker(const Checkpoint& from) {
                "' holds no masker (a file of `penumbra train` does)");
   const StateDict& state = from.parts.at("state_dict_masker");
   MaskerOptions o = infer_masker(from, state);
-  if (from.facts.count("masker_use_layers")) {
-    o.use_layers = parse_use_layers(from.fact("masker_use_layers"));
-    o.bilinear = from.fact_or("upsample", "nearest") == "bilinear";
-    o.add_prob_layers = from.fact_or("add_prob_layers", "false") == "true";
-    o.gumbel_mode = parse_gumbel_mode(from.fact_or("gumbel_output_mode", "hard"));
-    if (o.apply_gumbel) o.gumbel_tau = to_double(from, "apply_gumbel_tau");
-  }
+  // What a file says wrongly is the file's fault and no usage error.
+  const auto parsed = [&](const std::string& fact, const auto& parse) {
+    try {
+      return parse(from.fact(fact));
+    } catch (const Error& error) {
+      fail(ErrorKind::checkpoint, str("'", from.path, "': ", fact, ": ", error.what()));
+    }
+  };
+  if (from.facts.count("masker_use_layers")) o.use_layers = parsed("masker_use_layers", parse_use_layers);
+  o.bilinear = from.fact_or("upsample", "nearest") == "bilinear";
+  o.add_prob_layers = from.fact_or("add_prob_layers", "false") == "true";
+  if (from.facts.count("gumbel_output_mode")) o.gumbel_mode = parsed("gumbel_output_mode", parse_gumbel_mode);
+  if (o.apply_gumbel && from.facts.count("apply_gumbel_tau")) o.gumbel_tau = to_double(from, "apply_gumbel_tau");
   const std::int64_t extra = (o.add_prob_layers ? 1 : 0) + (o.add_class_ids ? 64 : 0);
   for (std::size_t i = 0; i < o.tap_widths.size(); ++i)
     if (const Tensor* w = find(state, str("conv1x1_", i, ".0.weight"))) o.tap_widths[i] = w->size(1) - extra;

@@ -60,6 +60,7 @@ SafetensorsFile SafetensorsFile::parse(std::span<const std::uint8_t> bytes, cons
 
   SafetensorsFile out;
   out.name_ = name;
+  out.start_ = bytes.data();
   struct Range {
     std::uint64_t begin, end;
     std::string tensor;

@@ -36,9 +36,14 @@ class SafetensorsFile {
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   const StoredTensor& at(const std::string& name) const;  // missing: an Error that names the file
   const std::string& name() const { return name_; }
+  // Where a tensor's bytes begin, from the start of the file.
+  std::uint64_t offset_of(const StoredTensor& tensor) const {
+    return static_cast<std::uint64_t>(tensor.bytes.data() - start_);
+  }
 
  private:
   std::string name_;
+  const std::uint8_t* start_ = nullptr;
   std::shared_ptr<MappedFile> file_;
   std::map<std::string, StoredTensor> tensors_;
   std::vector<std::string> order_;

@@ -42,6 +42,12 @@ std::string golden_path(const std::string& file) {
   return (other ? std::string(other) : pen::test::tests_folder() + "/golden") + "/" + file;
 }
 
+std::vector<std::uint8_t> golden_bytes(const std::string& file) {
+  const std::string path = golden_path(file);
+  if (std::filesystem::exists(path)) return read_file(path, std::uint64_t{1} << 30);
+  return unzip(path + ".gz");
+}
+
 Golden::Golden(const std::string& file) {
   const std::string path = golden_path(file), zipped = path + ".gz";
   if (std::filesystem::exists(path) || !std::filesystem::exists(zipped)) {
@@ -77,6 +83,12 @@ std::vector<std::uint8_t> Golden::u8(const std::string& name) const {
   const StoredTensor& t = file_.at(name);
   PEN_CHECK(t.dtype == "U8" || t.dtype == "BOOL", name, " is ", t.dtype, ", not U8");
   return copy_as<std::uint8_t>(t);
+}
+
+std::vector<std::uint16_t> Golden::f16_bits(const std::string& name) const {
+  const StoredTensor& t = file_.at(name);
+  PEN_CHECK(t.dtype == "F16", name, " is ", t.dtype, ", not F16");
+  return copy_as<std::uint16_t>(t);
 }
 
 std::vector<std::uint16_t> Golden::u16(const std::string& name) const {

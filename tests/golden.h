@@ -12,6 +12,9 @@ namespace pen::test {
 // tests/golden/<file>, or $PENUMBRA_GOLDEN/<file> when that is set (scripts/test --golden DIR).
 std::string golden_path(const std::string& file);
 
+// The content of golden_path(file), or where that is absent of the same name with .gz, unzipped.
+std::vector<std::uint8_t> golden_bytes(const std::string& file);
+
 // One recording. A missing file or tensor throws: it is a failure, never a skip.
 class Golden {
  public:
@@ -27,8 +30,9 @@ class Golden {
   std::vector<std::int64_t> i64(const std::string& name) const;  // I64 or I32
   std::vector<std::uint8_t> u8(const std::string& name) const;
   std::vector<std::uint16_t> u16(const std::string& name) const;
-  std::string meta(const std::string& key) const;  // __metadata__ entry; missing throws
-  std::uint64_t seed() const;                      // metadata `seed`, 0 if it has none
+  std::vector<std::uint16_t> f16_bits(const std::string& name) const;  // F16, as they are stored
+  std::string meta(const std::string& key) const;                      // __metadata__ entry; missing throws
+  std::uint64_t seed() const;                                          // metadata `seed`, 0 if it has none
 
  private:
   std::vector<std::uint8_t> bytes_;  // of an unzipped recording; file_ then points into it

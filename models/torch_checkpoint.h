@@ -1,0 +1,25 @@
+// PyTorch files as checkpoints, and back: which key of a file's dictionary is what.
+#pragma once
+
+#include <string>
+
+#include "models/checkpoint.h"
+#include "models/torch/file.h"
+
+namespace pen {
+
+// Understood: files of the reference (epoch, state_dict_classifier, state_dict_masker, optimizer_*, args), of CASME
+// (state_dict_decoder is the masker), of PyTorch's ImageNet script (state_dict, best_acc1, optimizer), plain state
+// dicts, and any dictionary of state dicts (each becomes a part of its name). `module.` of DataParallel is dropped.
+// Optimizer states are mapped by the position in `params`, never by id. Options of the masker become facts, `args`
+// their JSON. Tensors are read once, into memory: 16-bit floats widened to float32, 8- and 16-bit integers to int32.
+// What is passed over (objects of unknown classes, entries that are no tensors) is said as a warning.
+Checkpoint checkpoint_of(const torch::File& file);
+
+// A value as JSON, at most `depth` deep: what lies deeper, and what JSON cannot say, as its description.
+std::string json_of(const torch::Value& value, int depth = 16);
+
+// Whether an entry of a state dict is a buffer of a norm layer, and so none of an optimizer's parameters.
+bool is_buffer_name(const std::string& name);
+
+}  // namespace pen
