@@ -73,8 +73,10 @@ Maps Attributor::operator()(const Batch& batch) {
             "attribution: ", batch.labels.size(), " labels for ", batch.n, " images");
   Maps out;
   out.maps.reserve(count * pixels);
-  for (std::size_t first = 0; first < count; first += static_cast<std::size_t>(options_.internal_batch)) {
-    const std::size_t n = std::min(static_cast<std::size_t>(options_.internal_batch), count - first);
+  // A method of many passes fills the internal batch with copies of one image.
+  const auto at_once = static_cast<std::size_t>(method_->many ? 1 : options_.internal_batch);
+  for (std::size_t first = 0; first < count; first += at_once) {
+    const std::size_t n = std::min(at_once, count - first);
     const std::span<const float> images = batch.images.subspan(first * values, n * values);
     const Tensor x = Tensor::from_memory(images.data(), images.size(), {static_cast<std::int64_t>(n), size_, size_, 3},
                                          DType::f32, network_->device())
@@ -98,6 +100,7 @@ Maps Attributor::operator()(const Batch& batch) {
       ++(finite ? dead_.zero : dead_.not_finite);
     }
     out.maps.insert(out.maps.end(), maps.begin(), maps.end());
+    if (progress_) progress_(static_cast<std::int64_t>(n));
   }
   dead_.images += batch.n;
   return out;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,10 +25,15 @@ class Attributor {
   Attributor(const Method& method, AttributionOptions options, TargetRule target,
              std::shared_ptr<pen::Classifier> network, std::int64_t size);
 
-  // Maps (n,S,S) and logits of a batch. At most options.internal_batch images are on the device at a time. Labels are
+  // Maps (n,S,S) and logits of a batch. At most options.internal_batch images, or copies of one, are on the device at a
+  // time. Labels are
   // read for target label only. The result for an image does not depend on the batch that it is in, but for the order
   // of sums in float32.
   Maps operator()(const Batch& batch);
+
+  // Called when some images of a batch are done, with their number: once for each image where a method takes many
+  // passes.
+  void on_progress(std::function<void(std::int64_t images)> f) { progress_ = std::move(f); }
 
   const Method& method() const { return *method_; }
   const DeadMaps& dead() const { return dead_; }
@@ -40,6 +46,7 @@ class Attributor {
   TargetRule target_;
   std::shared_ptr<pen::Classifier> network_;
   std::int64_t size_;
+  std::function<void(std::int64_t)> progress_;
   DeadMaps dead_;
 };
 

@@ -112,7 +112,8 @@ std::vector<Method> cam_methods() {
        "Jiang et al., LayerCAM, IEEE Transactions on Image Processing 30, 2021", one, "layer", layer_cam, true},
       {"hires_cam", Needs::gradient, "relu(sum_k dz/dA_k A_k)", "Draelos, Carin, HiResCAM, arXiv 2011.08891", one,
        "layer", hires_cam, true},
-      {"linear_approx", Needs::gradient, "sum_k dz/dA_k A_k", "Kindermans et al. / TorchRay, see docs/attribution.md",
+      {"linear_approx", Needs::gradient, "sum_k dz/dA_k A_k",
+       "TorchRay's linear_approx (Fong, Patrick, Vedaldi, ICCV 2019): input x gradient of Shrikumar et al., at a layer",
        one, "layer", linear_approx, true},
   };
 }

@@ -62,7 +62,7 @@ std::vector<Method> gradient_methods() {
       {"guided_backprop", Needs::gradient,
        "max over channels of |dz/dx|, ReLUs passing only positive gradients, where their input is not negative",
        "Springenberg et al., Striving for simplicity, ICLR workshop 2015, arXiv 1412.6806", "1 forward, 1 backward",
-       "smooth 0.02", guided_backprop, false, 0.02},
+       "smooth 0.02", guided_backprop, false, false, 0.02},
       {"deconvnet", Needs::gradient, "max over channels of |dz/dx|, ReLUs passing only positive gradients",
        "Zeiler, Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv 1311.2901",
        "1 forward, 1 backward", "", deconvnet},

@@ -1,5 +1,6 @@
 #include "eval/attribution/method.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/check.h"
@@ -19,6 +20,15 @@ std::string_view name_of(Needs needs) {
       return "gradient";
   }
   return "";
+}
+
+bool Method::reads(std::string_view option) const {
+  for (std::string_view rest = options; !rest.empty();) {
+    const std::string_view item = rest.substr(0, rest.find(", "));
+    if (item.substr(0, item.find(' ')) == option) return true;
+    rest.remove_prefix(std::min(rest.size(), item.size() + 2));
+  }
+  return false;
 }
 
 TargetRule parse_target(std::string_view text) {

@@ -18,7 +18,7 @@ std::string_view name_of(Needs needs);
 
 // What methods can be told. Zero stands for the method's own choice, which Method::options names.
 struct AttributionOptions {
-  std::string layer;                 // module whose result is read; empty: the last one that gives feature maps
+  std::string layer = {};            // module whose result is read; empty: the last one that gives feature maps
   std::int64_t internal_batch = 16;  // images, or altered copies of them, that pass the network together
   std::int64_t samples = 0;          // random draws: masks of RISE, noisy copies of SmoothGrad
   std::int64_t steps = 0;            // points on the path of integrated gradients
@@ -68,7 +68,10 @@ struct Method {
   std::string_view options;  // which options it reads, with its own choices; empty: none
   Attribution (*run)(const Question&) = nullptr;
   bool at_layer = false;  // whether it reads options.layer
+  bool many = false;      // whether it sends many altered copies of each image through the network
   double smooth = 0;      // see AttributionOptions::smooth
+
+  bool reads(std::string_view option) const;  // whether `options` names it
 };
 
 }  // namespace pen::eval

@@ -58,9 +58,7 @@ std::vector<Layer> layers_of(pen::Classifier& network, std::int64_t size) {
 std::string default_layer(pen::Classifier& network, std::int64_t size) {
   const std::vector<Layer> layers = layers_of(network, size);
   PEN_CHECK_AS(usage, !layers.empty(), "the classifier has no layer that gives feature maps");
-  const auto last =
-      std::find_if(layers.rbegin(), layers.rend(), [](const Layer& l) { return l.shape[0] * l.shape[1] > 1; });
-  return (last == layers.rend() ? layers.back() : *last).name;
+  return layers.back().name;
 }
 
 std::string checked_layer(pen::Classifier& network, std::int64_t size, const std::string& name) {

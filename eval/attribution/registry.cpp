@@ -11,7 +11,8 @@ namespace pen::eval {
 const std::vector<Method>& attribution_methods() {
   static const std::vector<Method> all = [] {
     std::vector<Method> list;
-    for (const auto& family : {gradient_methods(), cam_methods()})
+    for (const auto& family : {gradient_methods(), averaged_gradient_methods(), cam_methods(), more_cam_methods(),
+                               perturbation_methods(), control_methods()})
       list.insert(list.end(), family.begin(), family.end());
     return list;
   }();
