@@ -15,6 +15,7 @@ Command sample_command();
 Command fit_classifier_command();
 Command train_command();
 Command score_command();
+Command wsol_command();
 Command explain_command();
 Command report_command();
 Command bench_command();

@@ -160,21 +160,27 @@ void write_npy(const std::string& path, std::span<const std::int64_t> shape, std
 
 std::int64_t NpyArray::numel() const { return static_cast<std::int64_t>(bytes.size() / item_size(type)); }
 
-std::vector<float> NpyArray::floats() const {
-  std::vector<float> values(static_cast<std::size_t>(numel()));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (type == Type::u8) {
-      values[i] = bytes[i];
-    } else if (type == Type::f32) {
-      std::memcpy(&values[i], bytes.data() + i * sizeof(float), sizeof(float));
-    } else {
-      double value;
-      std::memcpy(&value, bytes.data() + i * sizeof value, sizeof value);
-      values[i] = static_cast<float>(value);
+namespace {
+
+template <class To>
+std::vector<To> converted(const NpyArray& array) {
+  std::vector<To> values(static_cast<std::size_t>(array.numel()));
+  const auto fill = [&](auto item) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      std::memcpy(&item, array.bytes.data() + i * sizeof item, sizeof item);
+      values[i] = static_cast<To>(item);
     }
-  }
+  };
+  if (array.type == NpyArray::Type::u8) fill(std::uint8_t{});
+  if (array.type == NpyArray::Type::f32) fill(float{});
+  if (array.type == NpyArray::Type::f64) fill(double{});
   return values;
 }
+
+}  // namespace
+
+std::vector<float> NpyArray::floats() const { return converted<float>(*this); }
+std::vector<double> NpyArray::doubles() const { return converted<double>(*this); }
 
 NpyArray read_npy(const std::string& path) { return parse_npy(read_file(path, max_file), path); }
 

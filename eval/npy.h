@@ -20,7 +20,8 @@ struct NpyArray {
   std::vector<std::int64_t> shape;  // empty for a single number
   std::vector<std::uint8_t> bytes;  // row-major, little-endian
   std::int64_t numel() const;
-  std::vector<float> floats() const;  // converted where they are not float32
+  std::vector<float> floats() const;    // converted where they are not float32
+  std::vector<double> doubles() const;  // converted where they are not float64
 };
 // Formats 1.0, 2.0 and 3.0; float32, float64 and uint8, little-endian, C order. Anything else, a header that is
 // malformed, or a size that is not the header's: a data error that names the file.

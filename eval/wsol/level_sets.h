@@ -49,44 +49,32 @@ class LevelSets {
   void contours(const Visit& visit);
 
  private:
+  // Bounds (inclusive) and sums of one component, filed under the pixel that is its root.
   struct Node {
-    std::int32_t x0, y0, x1, y1;  // bounds, inclusive
-    std::int32_t since = 0;       // contours(): the T at which they came to be
-    std::int32_t size = 1;        // pixels
-    bool outside = false;         // reaches the frame, and is therefore no hole
-    std::int32_t first = 0;       // largest(): the component's first pixel in raster order,
-    std::int32_t area = 0;        // twice the area inside its outer contour,
-    std::int32_t place = 0;       // and its place in roots_
+    std::int32_t x0 = 0, y0 = 0, x1 = 0, y1 = 0;
+    std::int32_t since = 0;  // the T at which the bounds came to be
+    std::int32_t size = 1;   // pixels
+    bool outside = false;    // reaches the frame, and is therefore no hole
+    std::int32_t first = 0;  // the first pixel in raster order
+    std::int32_t area = 0;   // twice the area inside its outer contour
+    std::int32_t place = 0;  // in roots_
   };
   std::int32_t root(std::int32_t pixel);
   void sort(std::span<const std::uint8_t> levels);
   void fill_basins();
   void count_areas();
-  std::int32_t join(std::int32_t a, std::int32_t b);
   Box box_of(const Node& node, int margin) const;
+  template <int Connectivity, bool Areas, class Changes>
+  void add(std::int32_t pixel, std::int32_t now, Changes& changes);
   template <bool Holes>
   void sweep(const Visit& visit);
-  // Calls body(q) for the neighbours of a pixel that are in the frame: 4 or 8 of them.
-  template <int Connectivity, class Body>
-  void neighbours(std::int32_t pixel, const Body& body) const {
-    const std::int32_t y = pixel / width_, x = pixel - y * width_;
-    const bool up = y > 0, down = y + 1 < height_, left = x > 0, right = x + 1 < width_;
-    if (up) body(pixel - width_);
-    if (left) body(pixel - 1);
-    if (right) body(pixel + 1);
-    if (down) body(pixel + width_);
-    if (Connectivity == 4) return;
-    if (up && left) body(pixel - width_ - 1);
-    if (up && right) body(pixel - width_ + 1);
-    if (down && left) body(pixel + width_ - 1);
-    if (down && right) body(pixel + width_ + 1);
-  }
 
-  std::span<const std::uint8_t> bytes_;
-  int height_ = 0, width_ = 0, top_ = 0;
-  std::vector<std::uint8_t> filled_;
+  // All arrays but the map itself have a frame of one pixel around it, which no component ever enters.
+  std::span<const std::uint8_t> bytes_;  // (height, width)
+  int height_ = 0, width_ = 0, stride_ = 0, top_ = 0;
+  std::vector<std::uint8_t> padded_, filled_;
   std::vector<std::int32_t> parent_;       // of union-find; -1: not there yet
-  std::vector<Node> nodes_;                // by root pixel
+  std::vector<Node> nodes_;                // by root
   std::vector<std::int32_t> gain_;         // what each pixel adds to its component's area
   std::vector<std::int32_t> sorted_;       // pixels by level, ascending
   std::array<std::int32_t, 257> begin_{};  // of each level in sorted_

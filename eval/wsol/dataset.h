@@ -1,0 +1,81 @@
+// The images that maps are judged on, and what is true of them: boxes, pixel masks or both.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/sample_source.h"
+#include "data/transforms.h"
+#include "eval/true_masks.h"
+#include "eval/wsol/metadata.h"
+
+namespace pen::eval::wsol {
+
+// What images a data set has and where they lie.
+struct DatasetOptions {
+  // In wsolevaluation's layout: OpenImages (masks), CUB, ILSVRC (boxes). Empty: the three files below.
+  std::string dataset, split = "test", dataset_path, metadata_path;
+  // ILSVRC's test split is ImageNet's validation set: metadata JSON (as `prepare` writes it) of those images; the id of
+  // an image is val/<file name>. Empty: <dataset_path>/ILSVRC/<id>.
+  std::string imagenet_val_path;
+  // Images with boxes in the frame of the network's input, or masks, or both (as `score` reads them).
+  std::string val_json, bboxes_path, masks_path;
+  bool break_ratio = false;  // of val_json's images: resize both sides
+  std::int64_t limit = 0;    // only the first so many images; 0: all
+};
+
+// Images with their ids, labels and truths, all in the frame (S, S) of the maps.
+class Dataset : public SampleSource {
+ public:
+  // Reads all lists. Data errors name file and image; see read_metadata(), BoxTable, Metadata.
+  explicit Dataset(const DatasetOptions& options);
+  // The side S of input and maps; 224 before the first call.
+  void set_size(std::int64_t size);
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(entries_.size()); }
+  std::string path(std::int64_t i) const override { return at(i).path; }
+  std::int64_t label(std::int64_t i) const override { return at(i).label; }
+  // What maps and results are filed under: wsolevaluation's id, or <folder>/<file> of an image of val_json.
+  const std::string& id(std::int64_t i) const { return at(i).id; }
+
+  bool has_boxes() const { return has_boxes_; }
+  bool has_masks() const { return has_masks_; }
+  // Whether labels are the images' classes to whoever explains them. In wsolevaluation's layout the reference passes a
+  // dummy class 0; the labels of imagenet_val_path and val_json are real to it.
+  bool labels_are_dummies() const { return dummies_; }
+  std::int64_t class_count() const { return classes_; }  // one more than the largest label, or as val_json says
+  // Inclusive corners, at least one box. Boxes of val_json are clipped to the frame; an image whose boxes all lie
+  // outside of it has one that meets no other (every map misses it).
+  const std::vector<Box>& boxes(std::int64_t i) const { return at(i).boxes; }
+  // out (S, S): 1 object, 0 background, 255 ignored. The object is where any of its masks is, resized by nearest
+  // neighbour as OpenCV does (wsolevaluation) or as TrueMasks does; it wins over the ignored region where both are.
+  void load_mask(std::int64_t i, std::span<std::uint8_t> out) const;
+  Transform transform() const;
+  // A data error that names the first image whose file is not there. Not needed where maps come from files.
+  void check_files() const;
+
+ private:
+  struct Entry {
+    std::string id, path;
+    std::int64_t label = 0;
+    std::int64_t width = 0, height = 0;  // of the image; 0 for those of val_json
+    std::vector<Box> annotated, boxes;   // as annotated, and in the frame of the maps
+    std::vector<std::string> masks;
+    std::string ignore;
+  };
+  const Entry& at(std::int64_t i) const;
+  void open_listed();
+  void open_json();
+
+  DatasetOptions options_;
+  std::int64_t side_ = 224;
+  bool has_boxes_ = false, has_masks_ = false, dummies_ = false;
+  std::int64_t classes_ = 0;
+  std::vector<Entry> entries_;
+  std::optional<TrueMasks> true_masks_;
+};
+
+}  // namespace pen::eval::wsol
