@@ -17,6 +17,7 @@ Command train_command();
 Command score_command();
 Command wsol_command();
 Command explain_command();
+Command sanity_command();
 Command report_command();
 Command bench_command();
 Command doctor_command();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "eval/attribution/registry.h"
 #include "eval/sanity/correlation.h"
 #include "eval/sanity/hog.h"
 #include "eval/sanity/mprt.h"
@@ -231,4 +232,45 @@ TEST_CASE("sanity: strict SSIM does not depend on the maps' unit") {
   // With the paper's fixed range tiny maps are all alike.
   CHECK(score(a, b, Protocol::paper) < 0.2);
   CHECK(score(small_a, small_b, Protocol::paper) > 0.99);
+}
+
+TEST_CASE("sanity: every attribution method by name") {
+  const Tiny tiny;
+  for (const std::string& name : attribution_names()) {
+    CAPTURE(name);
+    const auto before = copy_state(tiny.network());
+    AttributionOptions how;
+    how.samples = 2;
+    how.steps = 2;
+    const Subject subject = attribution_subject(attribution_method(name), how, {TargetRule::Kind::top1, 0},
+                                                tiny.masker->classifier().network, side);
+    Mprt mprt(subject, {Protocol::strict, 1, true, false, 5});
+    REQUIRE(mprt.add(tiny.batch));
+    CHECK(same(before, tiny.network().state()));
+    const Heading& normal = find(mprt.headings(), "cascading", "normal");
+    for (const MapScores& image : normal.images)
+      for (const double value : image.values()) CHECK((value == 1 || std::isnan(value)));
+    const Heading& all = find(mprt.headings(), "cascading", "conv1");
+    const bool reads_network = attribution_method(name).needs != Needs::image;
+    for (const MapScores& image : all.images) CHECK((image.spearman == 1) == !reads_network);
+  }
+}
+
+TEST_CASE("sanity: maps are about the class that the original network predicts, whatever is random") {
+  const Tiny tiny;
+  const auto network = tiny.masker->classifier().network;
+  std::vector<std::int64_t> told;
+  Subject subject = attribution_subject(attribution_method("gradient"), {}, {TargetRule::Kind::top1, 0}, network, side);
+  const std::vector<std::int64_t> predicted = subject.targets(tiny.batch);
+  CHECK(predicted == ops::argmax(Tensor::from(logits_of(*network, tiny.images, 2, side), {2, 2})));
+  const auto inner = subject.maps;
+  subject.maps = [&](const Batch& batch, MapForm form) {
+    CHECK(std::vector<std::int64_t>(batch.labels.begin(), batch.labels.end()) == predicted);
+    return inner(batch, form);
+  };
+  Mprt mprt(subject, {Protocol::strict, 1, true, false, 5});
+  CHECK(mprt.add(tiny.batch));
+  check_error(ErrorKind::usage, {"class 9", "0 to 1"}, [&] {
+    attribution_subject(attribution_method("gradient"), {}, {TargetRule::Kind::fixed, 9}, network, side);
+  });
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/attribution/method.h"
 #include "eval/batch.h"
 #include "eval/networks.h"
 
@@ -28,5 +29,10 @@ struct Subject {
 
 // A masker; the network is the classifier whose taps it reads. It is told the labels, if it asks for classes.
 Subject masker_subject(std::shared_ptr<const MaskMaker> masker);
+
+// An attribution method on a classifier, for images of side `size`. Whatever is to be explained (labels, the class that
+// the original network predicts, one class for all) stays the same while layers are random.
+Subject attribution_subject(const Method& method, const AttributionOptions& options, const TargetRule& target,
+                            std::shared_ptr<pen::Classifier> network, std::int64_t size);
 
 }  // namespace pen::eval::sanity

@@ -1,6 +1,7 @@
 // What a sanity check has found: the figures of every image under every heading, and their means.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,5 +32,9 @@ struct Mean {
 // numpy.mean does in the reference's parameter test; otherwise it is left out and counted. Without resamples there is
 // no interval.
 Mean mean_of(std::span<const MapScores> images, std::size_t metric, bool nan_counts, const BootstrapOptions& options);
+
+// The four figures of every heading. Where all images have a figure, all such figures are resampled together.
+using Means = std::array<Mean, 4>;
+std::vector<Means> means_of(const std::vector<Heading>& headings, bool nan_counts, const BootstrapOptions& options);
 
 }  // namespace pen::eval::sanity
