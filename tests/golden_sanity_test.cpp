@@ -4,9 +4,11 @@
 #include <cmath>
 
 #include "base/json.h"
+#include "eval/sanity/correlation.h"
 #include "eval/sanity/hog.h"
 #include "eval/sanity/layers.h"
 #include "eval/sanity/map_scores.h"
+#include "eval/sanity/ssim.h"
 #include "tests/compare.h"
 #include "tests/golden.h"
 
@@ -69,4 +71,23 @@ TEST_CASE("sanity: the layers of a ResNet-50 at both depths, last first") {
     for (const auto& name : list.GetArray()) want.emplace_back(name.GetString());
     CHECK(randomised_layers(*network, depth) == want);
   }
+}
+
+TEST_CASE("sanity: odd sides, another range and window, as scikit-image 0.26 and scipy 1.17 answer") {
+  constexpr std::int64_t height = 61, width = 50;
+  const std::vector<float> a = fill("odd.a", {height, width});
+  std::vector<float> b = fill("odd.b", {height, width});
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] += a[i];
+  const std::vector<float> ha = hog(a, height, width), hb = hog(b, height, width);
+  REQUIRE(ha.size() == 81);  // one block
+  CHECK(static_cast<double>(ha[7]) == 0.12856997549533844);
+  CHECK(static_cast<double>(ha[40]) == 0.08884290605783463);
+  CHECK(std::abs(pearson(std::span(ha), std::span(hb)) - 0.1935786919912357) < 1e-14);
+  CHECK(std::abs(ssim(a, b, height, width) - 0.2787661886111719) < 1e-14);
+  CHECK(std::abs(ssim(a, b, height, width, {.data_range = 0.37}) - 0.25087222394847225) < 1e-14);
+  CHECK(std::abs(ssim(a, b, height, width, {.window = 7, .data_range = 0.37}) - 0.2549002901540304) < 1e-14);
+  std::vector<float> p = a, q = b;  // many ties
+  for (float& v : p) v = std::nearbyint(v * 4) / 4;
+  for (float& v : q) v = std::nearbyint(v * 4) / 4;
+  CHECK(std::abs(spearman(p, q) - 0.6802318523565849) < 1e-14);
 }
