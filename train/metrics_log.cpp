@@ -1,5 +1,6 @@
 #include "train/metrics_log.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -45,6 +46,12 @@ std::string json_line(std::int64_t epoch, std::int64_t step, const Figures& figu
   return out.end_object().text();
 }
 
+// The folder of a run, which is there from here on.
+const std::string& made(const std::string& folder) {
+  make_folders(folder + "/log");
+  return folder;
+}
+
 }  // namespace
 
 MetricsLog::MetricsLog(const std::string& folder, std::int64_t resume_step, std::int64_t resume_epoch, bool to_stdout)
@@ -52,8 +59,8 @@ MetricsLog::MetricsLog(const std::string& folder, std::int64_t resume_step, std:
       train_(nullptr, &std::fclose),
       val_(nullptr, &std::fclose),
       csv_(nullptr, &std::fclose),
+      events_(made(folder), resume_step),
       to_stdout_(to_stdout) {
-  make_folders(folder + "/log");
   keep_lines(folder + "/log/train.jsonl", "step", resume_step, [&](const rapidjson::Document& json) {
     if (!json.HasMember("epoch") || !json["epoch"].IsInt64() || json["epoch"].GetInt64() != resume_epoch) return;
     Figures figures;
@@ -86,6 +93,7 @@ void MetricsLog::line(File& file, const std::string& text, const std::string& pa
 
 void MetricsLog::step(std::int64_t epoch, std::int64_t step, const Figures& figures) {
   line(train_, json_line(epoch, step, figures), folder_ + "/log/train.jsonl");
+  events_.scalars("train", step, figures);
   echo("step", epoch, step, figures);
 }
 
@@ -97,6 +105,8 @@ void MetricsLog::echo(const char* event, std::int64_t epoch, std::int64_t step, 
 
 void MetricsLog::validation(std::int64_t epoch, std::int64_t step, const Figures& figures) {
   line(val_, json_line(epoch, step, figures), folder_ + "/log/val.jsonl");
+  // `step` is the next one; events of steps from there on go when a run is resumed there.
+  events_.scalars("val", std::max<std::int64_t>(step - 1, 0), figures);
   echo("validation", epoch, step, figures);
 }
 

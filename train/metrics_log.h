@@ -1,4 +1,4 @@
-// What a run writes down: one JSON object a line for each step, and a CSV with one row an epoch.
+// What a run writes down: one JSON object a line for each step, a CSV with one row an epoch, and TensorBoard's events.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,16 @@
 #include <utility>
 #include <vector>
 
+#include "train/event_file.h"
+
 namespace pen {
 
 using Figures = std::vector<std::pair<std::string, double>>;
 
-// <folder>/log/train.jsonl, log/val.jsonl, metrics.csv. Resuming at a step of an epoch first drops the lines of later
-// steps, and validations and rows of epochs that are not over, so that everything stands there once.
+// <folder>/log/train.jsonl, log/val.jsonl, metrics.csv, and the same figures of steps and validations as events with
+// the tags train/... and val/... (a validation stands at the last step before it). Resuming at a step of an epoch first
+// drops the lines of later steps, and validations and rows of epochs that are not over, so that everything stands there
+// once.
 class MetricsLog {
  public:
   // to_stdout: steps and validations are also written there, each an object that begins with "event": "step" or
@@ -33,6 +37,7 @@ class MetricsLog {
   void echo(const char* event, std::int64_t epoch, std::int64_t step, const Figures& figures) const;
   std::string folder_;
   File train_, val_, csv_;
+  EventFile events_;
   bool csv_has_header_ = false, to_stdout_ = false;
   std::vector<Figures> resumed_;
 };

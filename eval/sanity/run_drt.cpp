@@ -90,7 +90,7 @@ SanityRun run_drt(const SanityOptions& o, Device device, const std::string& devi
 
   SanityRun run;
   Report& report = run.report;
-  report.headings = {{"drt", "shuffled labels", {}}};
+  report.headings = {{"drt", "shuffled", {}}};
   const bool finished = for_each_batch(images, o, size, 2 * images.size(), [&](const Batch& batch, auto& progress) {
     if (report.paths.empty() && o.do_plot) {
       const Plotted plotted = plotted_images(o, batch);
