@@ -4,10 +4,12 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/json.h"
 #include "eval/attribution/registry.h"
 #include "eval/sanity/correlation.h"
 #include "eval/sanity/hog.h"
 #include "eval/sanity/mprt.h"
+#include "eval/sanity/report.h"
 #include "eval/sanity/ssim.h"
 #include "tests/tiny_networks.h"
 
@@ -273,4 +275,73 @@ TEST_CASE("sanity: maps are about the class that the original network predicts, 
   check_error(ErrorKind::usage, {"class 9", "0 to 1"}, [&] {
     attribution_subject(attribution_method("gradient"), {}, {TargetRule::Kind::fixed, 9}, network, side);
   });
+}
+
+namespace {
+
+// A network whose layers' names begin with each other's.
+struct Numbered : Module {
+  explicit Numbered(Rng& rng) {
+    for (int i = 0; i < 12; ++i) features.emplace<Linear>(2, 2, rng);
+    add_child("features", features);
+    add_child("feature", single);
+    add_child("empty", empty);
+  }
+  struct List : Module {
+    template <class T, class... Args>
+    void emplace(Args&&... args) {
+      items.push_back(std::make_unique<T>(std::forward<Args>(args)...));
+      add_child(std::to_string(items.size() - 1), *items.back());
+    }
+    std::vector<std::unique_ptr<Module>> items;
+  } features;
+  BatchNorm2d single{3};
+  Module empty;
+};
+
+}  // namespace
+
+TEST_CASE("sanity: names that begin with each other are layers of their own, and what has no parameters is none") {
+  Rng rng(1);
+  const Numbered network(rng);
+  const std::vector<std::string> names = randomised_layers(network, 2);
+  REQUIRE(names.size() == 13);
+  CHECK(names.front() == "feature");
+  CHECK(names[1] == "features.11");
+  CHECK(names.back() == "features.0");
+  CHECK(randomised_layers(network, 1) == std::vector<std::string>{"feature", "features"});
+  check_error(ErrorKind::usage, {"depth 0"}, [&] { randomised_layers(network, 0); });
+}
+
+TEST_CASE("sanity: results say what is not defined") {
+  Report report;
+  report.check = "mprt";
+  report.protocol = "strict";
+  const double none = std::nan("");
+  report.headings = {{"cascading", "normal", {{1, 1, 1, 1}, {1, 1, 1, 1}}},
+                     {"cascading", "fc", {{0.5, none, none, 0.25}, {0.25, 0.5, none, 0.75}}}};
+  report.paths = {"a,b.png", "c.png"};
+  report.bootstrap = {20, 0.9, 1};
+  for (const bool nan_counts : {false, true}) {
+    report.nan_counts = nan_counts;
+    report.means = means_of(report.headings, nan_counts, report.bootstrap);
+    const rapidjson::Document scores = parse_json(scores_json(report), "scores");
+    const auto& fc = scores["cascading"]["fc"];
+    CHECK(fc["spearman"].GetDouble() == 0.375);
+    CHECK(fc["ssim"].GetDouble() == 0.5);
+    CHECK(fc["hog_correl"].IsNull());
+    if (nan_counts)
+      CHECK(fc["abs_spearman"].IsNull());
+    else
+      CHECK(fc["abs_spearman"].GetDouble() == 0.5);
+    const rapidjson::Document details = parse_json(details_json(report), "details");
+    CHECK(details["headings"][1]["abs_spearman"]["undefined"].GetInt64() == 1);
+    CHECK(details["headings"][1]["hog_correl"]["images"].GetInt64() == 0);
+    CHECK(details["headings"][1]["ssim"]["low"].GetDouble() >= 0.25);
+  }
+  CHECK(images_csv(report) ==
+        "kind,layer,path,spearman,abs_spearman,hog_correl,ssim\n"
+        "cascading,normal,\"a,b.png\",1,1,1,1\ncascading,normal,c.png,1,1,1,1\n"
+        "cascading,fc,\"a,b.png\",0.5,,,0.25\ncascading,fc,c.png,0.25,0.5,,0.75\n");
+  CHECK(curves_svg(report, "independent").empty());
 }
