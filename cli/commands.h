@@ -18,6 +18,7 @@ Command score_command();
 Command wsol_command();
 Command explain_command();
 Command sanity_command();
+Command attribute_command();
 Command report_command();
 Command bench_command();
 Command doctor_command();

@@ -2,9 +2,24 @@
 
 #include "base/nearest.h"
 #include "base/option_rules.h"
+#include "eval/attribution/registry.h"
 
 namespace pen {
 namespace {
+
+// Everything that --mode may be.
+std::vector<std::string> score_modes() {
+  std::vector<std::string> modes = {"casme", "max", "min", "none", "center", "ground_truth", "external"};
+  for (const std::string& name : eval::attribution_names())
+    if (name != "center") modes.push_back(name);
+  // As the reference has them.
+  modes.insert(modes.end(), {"torchray_grad_cam", "torchray_guided_backprop"});
+  return modes;
+}
+
+bool is_attribution(const ScoreRunOptions& options) {
+  return options.mode != "center" && eval::find_attribution(options.mode);
+}
 
 OptionTable make_score_table() {
   OptionsOf<ScoreRunOptions> table;
@@ -12,15 +27,22 @@ OptionTable make_score_table() {
   table.group("What is scored");
   table.add("val_json", &S::val_json, "metadata of the images").placeholder("FILE").must_be_given();
   table.add("bboxes_path", &S::bboxes_path, "their annotated boxes").placeholder("FILE").must_be_given();
-  table.add("mode", &S::mode, "casme: the masks of a masker; external: boxes from a file; the others are baselines")
-      .one_of({"casme", "max", "min", "center", "ground_truth", "external"})
+  table
+      .add("mode", &S::mode,
+           "casme: the masks of a masker; external: boxes from a file; max to ground_truth: baselines; an attribution "
+           "method: its maps")
+      .one_of(score_modes())
       .must_be_given();
-  table.add("casm_path", &S::casm_path, "casme: the masker's checkpoint; external: the file of boxes")
+  table
+      .add("casm_path", &S::casm_path,
+           "casme: the masker's checkpoint; external: the file of boxes; a method: the checkpoint whose classifier it "
+           "explains")
       .placeholder("FILE")
       .or_none();
   table
       .add("classifier_load_mode", &S::classifier_load_mode,
-           "casme: pickled is the checkpoint's own classifier, original that of resnet_path, path:FILE another")
+           "casme and methods: pickled is the checkpoint's own classifier, original that of resnet_path, path:FILE "
+           "another; methods without casm_path: that of resnet_path")
       .placeholder("MODE");
   table
       .add("resnet_path", &S::resnet_path,
@@ -43,6 +65,8 @@ OptionTable make_score_table() {
   table.add("pot", &S::pot, "fraction of the images that is scored, from the start of the list").above(0).most = 1;
   table.add("limit", &S::limit, "score the first so many images only; 0: all").at_least(0);
   table.add("input_size", &S::input_size, "side of the square input; 0: the checkpoint's, or 224").between(0, 2048);
+
+  add_method_options(table);
 
   table.group("Results");
   table.add("output_path", &S::output_path, "JSON file for the totals").placeholder("FILE").must_be_given();
@@ -124,17 +148,26 @@ ClassifierSource parse_classifier_load_mode(const std::string& text) {
 }
 
 void resolve(ScoreRunOptions& options, OptionValues& values) {
-  const bool masker = options.mode == "casme", external = options.mode == "external";
+  const bool masker = options.mode == "casme", external = options.mode == "external", method = is_attribution(options);
   const ClassifierSource classifier = parse_classifier_load_mode(options.classifier_load_mode);
   PEN_CHECK_AS(usage, !masker || !options.casm_path.empty(), "--mode casme needs --casm_path, the masker's checkpoint");
   PEN_CHECK_AS(usage, !external || !options.casm_path.empty(), "--mode external needs --casm_path, the file of boxes");
-  PEN_CHECK_AS(usage, masker || !options.resnet_path.empty(), "--mode ", options.mode,
+  PEN_CHECK_AS(usage,
+               !method || !options.casm_path.empty() || !options.resnet_path.empty() ||
+                   classifier.kind == ClassifierSource::Kind::file,
+               "--mode ", options.mode,
+               " needs the classifier that it explains: --resnet_path, or --casm_path for a checkpoint's own");
+  PEN_CHECK_AS(usage, masker || method || !options.resnet_path.empty(), "--mode ", options.mode,
                " needs --resnet_path, the classifier that judges the crops of the saliency metric");
   PEN_CHECK_AS(usage, classifier.kind != ClassifierSource::Kind::original || !options.resnet_path.empty(),
                "--classifier_load_mode original needs --resnet_path");
   const std::string why = "--mode is " + options.mode;
-  rules::check_effect(values, masker || external, {"casm_path"}, why);
-  rules::check_effect(values, masker, {"classifier_load_mode", "use_p", "erode", "dilate"}, why);
+  rules::check_effect(values, masker || external || method, {"casm_path"}, why);
+  rules::check_effect(values, masker || method, {"classifier_load_mode", "erode", "dilate"}, why);
+  rules::check_effect(values, masker, {"use_p"}, why);
+  rules::check_effect(values, method, {"target"}, why);
+  check_method_options(values, {options.mode});
+  if (method) target_of(options, true);
   rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
   PEN_CHECK_AS(usage, !(options.erode > 0 && options.dilate > 0), "--erode and --dilate contradict each other");
   PEN_CHECK_AS(

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "base/run_options.h"
+#include "eval/attribution/options.h"
 
 namespace pen {
 
-struct ScoreRunOptions : LogOptions, ComputeOptions {
+struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions {
   // What is scored
   std::string val_json, bboxes_path, output_path, mode, casm_path;
   std::string classifier_load_mode = "pickled";
@@ -32,9 +33,11 @@ struct ScoreRunOptions : LogOptions, ComputeOptions {
   std::int64_t batch_size = 128;
 };
 
-struct ExplainOptions : LogOptions, ComputeOptions {
+struct ExplainOptions : LogOptions, ComputeOptions, MethodOptions {
   std::vector<std::string> images;  // files, folders, "-" for a list on stdin
-  std::string casm_path, output_path;
+  std::string casm_path, resnet_path, output_path;
+  std::string method;  // a,b,c: a grid of methods x images instead of a masker's panels
+  std::string color_map = "viridis", normalize = "minmax";
   std::string classifier_load_mode = "pickled";
   std::string class_names;
   std::int64_t class_id = -1;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <memory>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -16,7 +17,7 @@
 #include "base/version.h"
 #include "data/loader.h"
 #include "data/metadata.h"
-#include "eval/networks.h"
+#include "eval/attribution/map_maker.h"
 #include "eval/score_report.h"
 #include "eval/table.h"
 #include "eval/true_masks.h"
@@ -100,7 +101,7 @@ struct Job {
   ScoreMode mode;
   Metadata images;
   BoxTable truth, external;
-  std::optional<MaskMaker> masker;
+  std::unique_ptr<MapMaker> maker;  // mode maps
   OpenedClassifier judge;
   std::int64_t size = 0;
   std::optional<TrueMasks> true_masks;
@@ -116,15 +117,25 @@ struct Job {
       if (mode == ScoreMode::external) external_boxes(path, external);
     }
     if (mode == ScoreMode::maps) {
-      masker.emplace(o.casm_path, parse_classifier_load_mode(o.classifier_load_mode), o.resnet_path, o.use_p, device);
-      check_classes(images, o.val_json, masker->classifier());
-      PEN_CHECK_AS(data, !masker->uses_class_ids() || masker->masker_classes() == images.class_count(), "'", o.val_json,
-                   "' has ", images.class_count(), " classes, the masker of '", o.casm_path, "' knows ",
+      MapMakerOptions making;
+      making.method = o.mode;
+      making.casm_path = o.casm_path;
+      making.classifier_load_mode = o.classifier_load_mode;
+      making.resnet_path = o.resnet_path;
+      making.use_p = o.use_p;
+      making.attribution = attribution_options(o, o.seed);
+      making.target = o.mode == "casme" ? TargetRule{} : target_of(o, true);
+      making.input_size = o.input_size;
+      maker = std::make_unique<MapMaker>(making, device);
+      check_classes(images, o.val_json, maker->classifier());
+      const MaskMaker* masker = maker->masker();
+      PEN_CHECK_AS(data, !masker || !masker->uses_class_ids() || masker->masker_classes() == images.class_count(), "'",
+                   o.val_json, "' has ", images.class_count(), " classes, the masker of '", o.casm_path, "' knows ",
                    masker->masker_classes());
     }
-    judge = o.resnet_path.empty() ? masker->classifier() : open_classifier(o.resnet_path, device);
+    judge = o.resnet_path.empty() ? maker->classifier() : open_classifier(o.resnet_path, device);
     check_classes(images, o.val_json, judge);
-    size = o.input_size ? o.input_size : masker ? masker->input_size() : judge.input_size;
+    size = o.input_size ? o.input_size : maker ? maker->size() : judge.input_size;
     check_frame(images, truth, size, o.bboxes_path);
     if (!o.masks_path.empty()) true_masks.emplace(o.masks_path, transform());
   }
@@ -140,7 +151,12 @@ void write_facts(JsonWriter& json, const Job& job, const ScoreRun& run, const st
   json.key("run").begin_object();
   json.field("mode", o.mode).field("val_json", o.val_json).field("bboxes_path", o.bboxes_path);
   if (!o.casm_path.empty()) json.field("casm_path", o.casm_path);
-  if (job.masker) json.field("classifier", job.masker->classifier().file);
+  if (job.maker) json.field("classifier", job.maker->classifier().file);
+  if (job.maker && !job.maker->masker()) {
+    const DeadMaps dead = job.maker->dead();
+    json.field("target", o.target.empty() ? "label" : o.target).field("layer", job.maker->layer());
+    json.field("zero_maps", dead.zero).field("not_finite_maps", dead.not_finite);
+  }
   json.field("judge", job.judge.file);
   json.field("judge_is", o.resnet_path.empty() ? "the checkpoint's own classifier, as --resnet_path was not given"
                                                : "the original classifier, of --resnet_path");
@@ -184,6 +200,7 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
   const auto start = std::chrono::steady_clock::now();
   {
     log::Progress progress("score", job.images.size());
+    if (job.maker) job.maker->on_progress([&](std::int64_t images) { progress.advance(images); });
     std::int64_t missed = 0;
     std::vector<float> masks;
     std::vector<std::uint8_t> truths;
@@ -193,7 +210,8 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
       const Batch batch{n, job.size, std::span(loaded->images).first(static_cast<std::size_t>(n * pixels * 3)),
                         loaded->labels, loaded->paths};
       Maps maps;
-      if (job.masker) maps = (*job.masker)(batch.images, n, job.size, batch.labels);
+      if (job.maker) maps = (*job.maker)(batch);
+      if (job.maker && !job.maker->masker()) stretch_to_unit(maps.maps, n);
       std::vector<Box> boxes;
       if (job.mode == ScoreMode::external) boxes = external_boxes(batch.paths, job.external);
       scorer.add(batch, truth_of(batch.paths, job.truth), maps, boxes);
@@ -205,12 +223,13 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
         truths.resize(masks.size());
         for (std::size_t i = 0; i < added.size(); ++i) {
           job.true_masks->load(added[i].path, std::span(truths).subspan(i * each, each));
-          if (!job.masker) rectangles(added[i], job.mode, job.size, std::span(masks).subspan(i * each, each));
+          if (!job.maker) rectangles(added[i], job.mode, job.size, std::span(masks).subspan(i * each, each));
         }
-        mask_iou.add(job.masker ? maps.maps : masks, truths, n);
+        mask_iou.add(job.maker ? maps.maps : masks, truths, n);
       }
       for (const ImageScore& image : added) missed += !image.hit;
-      progress.advance(n, str("LE ", fixed(static_cast<double>(missed) / static_cast<double>(scorer.images().size()))));
+      progress.advance(job.maker ? 0 : n,
+                       str("LE ", fixed(static_cast<double>(missed) / static_cast<double>(scorer.images().size()))));
       if (interrupt::requested()) {
         progress.finish();
         log::warn("interrupted: no results were written");
@@ -219,6 +238,7 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
       }
     }
   }
+  if (job.maker && !job.maker->warning().empty()) log::warn(job.maker->warning());
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.images = static_cast<std::int64_t>(scorer.images().size());
   run.totals = scorer.totals();

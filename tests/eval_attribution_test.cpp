@@ -168,12 +168,8 @@ TEST_CASE("attribution: CAM is Grad-CAM up to scale where averages feed one line
 
 TEST_CASE("attribution: CAM refuses a network without such an end") {
   const ByPixel toy;
-  CHECK_THROWS_WITH_AS(answer("cam", *toy.network, toy.x, {1}, {.layer = "relu"}),
-                       doctest::Contains("no linear function of the means"), Error);
-  const auto network = small_resnet();
-  const Tensor x = test::fill_activation("toy.x", {1, 3, 64, 64}, 0, DType::f64, 2);
-  CHECK_THROWS_WITH_AS(answer("cam", *network, x, {1}, {.layer = "layer3"}),
-                       doctest::Contains("no linear function of the means"), Error);
+  CHECK_THROWS_WITH_AS(answer("cam", *toy.network, toy.x, {1}), doctest::Contains("no linear function of the means"),
+                       Error);
 }
 
 TEST_CASE("attribution: integrated gradients add up to the change of the logit") {

@@ -45,7 +45,7 @@ struct Images {
 
 // Fewer passes than the methods' own choices.
 AttributionOptions quick(const Method& method, std::int64_t internal_batch) {
-  return {.layer = method.at_layer && method.name != "cam" ? "layer1" : "",
+  return {.layer = method.at_layer ? "layer1" : "",
           .internal_batch = internal_batch,
           .samples = 6,
           .steps = 4,

@@ -21,7 +21,9 @@ namespace {
 Doubles answer(const std::string& method, pen::Classifier& network, const Tensor& x, const AttributionOptions& options,
                std::int64_t label = 0) {
   const std::vector<std::int64_t> labels(static_cast<std::size_t>(x.size(0)), label);
-  return test::values_of(attribution_method(method).run({network, x, labels, {}, options}).maps.to(DType::f64));
+  const Method& m = attribution_method(method);
+  if (m.check) m.check(options, x.size(1));
+  return test::values_of(m.run({network, x, labels, {}, options}).maps.to(DType::f64));
 }
 
 void check_near(const Doubles& got, const Doubles& want, double tolerance) {

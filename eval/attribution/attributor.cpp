@@ -60,6 +60,7 @@ Attributor::Attributor(const Method& method, AttributionOptions options, TargetR
                options_.internal_batch, " images");
   PEN_CHECK_AS(usage, target_.kind != TargetRule::Kind::fixed || target_.id < network_->classes(), "class ", target_.id,
                " cannot be explained: the classifier has classes 0 to ", network_->classes() - 1);
+  if (method.check) method.check(options_, size_);
   if (options_.smooth < 0) options_.smooth = method.smooth;
   if (method.at_layer) options_.layer = checked_layer(*network_, size_, options_.layer);
 }
@@ -112,6 +113,18 @@ std::string Attributor::warning() const {
   if (dead_.zero > 0) text += str(dead_.zero, " were zero everywhere");
   if (dead_.not_finite > 0) text += str(dead_.zero > 0 ? " and " : "", dead_.not_finite, " not finite: zeros instead");
   return text + (dead_.first.empty() ? "" : ", first that of '" + dead_.first + "'");
+}
+
+void stretch_to_unit(std::span<float> maps, std::int64_t n) {
+  PEN_CHECK(n >= 1 && maps.size() % static_cast<std::size_t>(n) == 0, "attribution: ", maps.size(), " values of ", n,
+            " maps");
+  const std::size_t pixels = maps.size() / static_cast<std::size_t>(n);
+  for (std::size_t first = 0; first < maps.size(); first += pixels) {
+    const auto map = maps.subspan(first, pixels);
+    const auto [low, high] = std::minmax_element(map.begin(), map.end());
+    const double from = static_cast<double>(*low), range = static_cast<double>(*high) - from;
+    for (float& v : map) v = range > 0 ? static_cast<float>((static_cast<double>(v) - from) / range) : 0.0f;
+  }
 }
 
 }  // namespace pen::eval

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "eval/attribution/registry.h"
@@ -36,6 +37,7 @@ class Attributor {
   void on_progress(std::function<void(std::int64_t images)> f) { progress_ = std::move(f); }
 
   const Method& method() const { return *method_; }
+  const AttributionOptions& options() const { return options_; }  // with the layer and smoothing that were chosen
   const DeadMaps& dead() const { return dead_; }
   // "2 of 100 maps of grad_cam were ..."; empty if all maps say something. Runs log it once, at their end.
   std::string warning() const;
@@ -53,5 +55,9 @@ class Attributor {
 // Maps (N,h,w) as metrics eat them: resized to (N,S,S) bilinearly with aligned corners (as the reference enlarges
 // Grad-CAM) where they are smaller, then smoothed.
 Tensor finished_maps(const Tensor& maps, std::int64_t size, double smooth);
+
+// Each of n maps on its own moved and scaled to [0, 1], in place, as metrics need that take maps for masks. A map
+// without variation becomes 0 everywhere.
+void stretch_to_unit(std::span<float> maps, std::int64_t n);
 
 }  // namespace pen::eval

@@ -106,14 +106,22 @@ IntegratedGradients integrated_gradients(const Question& question) {
 
 std::vector<Method> averaged_gradient_methods() {
   return {
-      {"smooth_grad", Needs::gradient,
+      {{.many = true},
+       "smooth_grad",
+       Needs::gradient,
        "max over channels of |mean of dz/dx at x + N(0, s^2)|, s = noise (max x - min x)",
-       "Smilkov et al., SmoothGrad, arXiv 1706.03825", "samples forward and backward", "samples 50, noise 0.15",
-       smooth_grad, false, true},
-      {"integrated_gradients", Needs::gradient,
+       "Smilkov et al., SmoothGrad, arXiv 1706.03825",
+       "samples forward and backward",
+       "samples 50, noise 0.15",
+       smooth_grad},
+      {{.many = true},
+       "integrated_gradients",
+       Needs::gradient,
        "|sum over channels of x mean of dz/dx at a x|, a = (j + 0.5) / steps, from the mean colour (0) to the image",
        "Sundararajan, Taly, Yan, Axiomatic attribution for deep networks, ICML 2017, arXiv 1703.01365",
-       "steps forward and backward", "steps 50", integrated, false, true},
+       "steps forward and backward",
+       "steps 50",
+       integrated},
   };
 }
 

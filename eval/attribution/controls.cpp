@@ -99,17 +99,40 @@ std::vector<float> gaussian_map(std::int64_t size) {
 
 std::vector<Method> control_methods() {
   return {
-      {"random", Needs::image, "uniform noise, each pixel by itself", "control", "none", "", random_values},
-      {"sobel", Needs::image, "sqrt(gx^2 + gy^2) of the mean of the channels, by Sobel's filters",
+      {{.by_class = false},
+       "random",
+       Needs::image,
+       "uniform noise, each pixel by itself",
+       "control",
+       "none",
+       "",
+       random_values},
+      {{.by_class = false},
+       "sobel",
+       Needs::image,
+       "sqrt(gx^2 + gy^2) of the mean of the channels, by Sobel's filters",
        "control: an edge detector, as in Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, arXiv "
        "1810.03292",
-       "none", "", sobel},
-      {"center", Needs::image, "1 in the middle square of side S - 2 round(33 S/224), 0 elsewhere", "control", "none",
-       "", center},
-      {"gaussian", Needs::image, "ranks of an isotropic Gaussian about the middle, in [0, 1]",
+       "none",
+       "",
+       sobel},
+      {{.by_class = false},
+       "center",
+       Needs::image,
+       "1 in the middle square of side S - 2 round(33 S/224), 0 elsewhere",
+       "control",
+       "none",
+       "",
+       center},
+      {{.by_class = false},
+       "gaussian",
+       Needs::image,
+       "ranks of an isotropic Gaussian about the middle, in [0, 1]",
        "control: the baseline of Choe et al., Evaluating weakly supervised object localization methods right, CVPR "
        "2020, arXiv 2001.08437",
-       "none", "", gaussian},
+       "none",
+       "",
+       gaussian},
   };
 }
 

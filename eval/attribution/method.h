@@ -59,17 +59,24 @@ struct Attribution {
   Tensor logits;  // (N,classes) of x; undefined if the method had no need of them
 };
 
+// How a method is run.
+struct MethodTraits {
+  bool at_layer = false;  // it reads options.layer
+  bool many = false;      // it sends many altered copies of each image through the network
+  bool by_class = true;   // the class that is explained makes a difference
+  double smooth = 0;      // see AttributionOptions::smooth
+  // Usage errors for options that make no sense on images of side `size`; null: all do.
+  void (*check)(const AttributionOptions& options, std::int64_t size) = nullptr;
+};
+
 // One method. A plain table entry, so that a method is its formula and little else.
-struct Method {
+struct Method : MethodTraits {
   std::string_view name;
   Needs needs = Needs::image;
   std::string_view formula, paper;
   std::string_view cost;     // passes through the network for each image
   std::string_view options;  // which options it reads, with its own choices; empty: none
   Attribution (*run)(const Question&) = nullptr;
-  bool at_layer = false;  // whether it reads options.layer
-  bool many = false;      // whether it sends many altered copies of each image through the network
-  double smooth = 0;      // see AttributionOptions::smooth
 
   bool reads(std::string_view option) const;  // whether `options` names it
 };

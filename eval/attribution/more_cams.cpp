@@ -35,7 +35,9 @@ Head head_of(const pen::Classifier& network, std::int64_t width) {
 // sum_k w_k A_k, w the class's weights in the linear layer that follows global average pooling. Only networks of that
 // build have such a map, which is not believed but checked: mean(A) w + b has to give the logits.
 Attribution cam(const Question& question) {
-  const LayerPass pass = pass_layer(question, false);
+  AttributionOptions options = question.options;
+  options.layer.clear();  // the last one: no other is averaged
+  const LayerPass pass = pass_layer({question.network, question.x, question.labels, question.target, options}, false);
   const std::int64_t width = pass.activation.size(3), pixels = pass.activation.size(1) * pass.activation.size(2);
   const Head head = head_of(question.network, width);
   const std::vector<double> a = pass.activation.to(DType::f64).to_vector<double>();
@@ -62,9 +64,9 @@ Attribution cam(const Question& question) {
   }
   if (!fits) {
     fail(ErrorKind::usage,
-         str("cam: the logits are no linear function of the means of this layer (", width, " channels)"),
-         "it explains networks that end in global average pooling and one linear layer, at the layer before these; "
-         "grad_cam does the same for any network");
+         str("cam: the logits are no linear function of the means of the last feature maps (", width, " channels)"),
+         "it explains networks that end in global average pooling and one linear layer; grad_cam does the same for any "
+         "network");
   }
   return {map_pixels(pass.activation, {},
                      [&](const double* v, const double*, std::int64_t k, std::int64_t i) {
@@ -170,15 +172,30 @@ Attribution eigen_cam(const Question& question) {
 
 std::vector<Method> more_cam_methods() {
   return {
-      {"cam", Needs::activations, "sum_k w_k A_k, w the class's weights in the last linear layer",
-       "Zhou et al., Learning deep features for discriminative localization, CVPR 2016, arXiv 1512.04150", "1 forward",
-       "layer", cam, true},
-      {"score_cam", Needs::activations,
+      {{},
+       "cam",
+       Needs::activations,
+       "sum_k w_k A_k of the last feature maps, w the class's weights in the linear layer on their means",
+       "Zhou et al., Learning deep features for discriminative localization, CVPR 2016, arXiv 1512.04150",
+       "1 forward",
+       "",
+       cam},
+      {{.at_layer = true, .many = true},
+       "score_cam",
+       Needs::activations,
        "relu(sum_k w_k A_k), w = softmax over k of z(x H_k), H_k = A_k stretched to [0, 1] and enlarged",
-       "Wang et al., Score-CAM, CVPR workshop 2020, arXiv 1910.01279", "1 forward and one for each channel", "layer",
-       score_cam, true, true},
-      {"eigen_cam", Needs::activations, "A v, v the first right singular vector of A as (pixels, channels)",
-       "Muhammad, Yeasin, Eigen-CAM, IJCNN 2020, arXiv 2008.00299", "1 forward", "layer", eigen_cam, true},
+       "Wang et al., Score-CAM, CVPR workshop 2020, arXiv 1910.01279",
+       "1 forward and one for each channel",
+       "layer",
+       score_cam},
+      {{.at_layer = true, .by_class = false},
+       "eigen_cam",
+       Needs::activations,
+       "A v, v the first right singular vector of A as (pixels, channels)",
+       "Muhammad, Yeasin, Eigen-CAM, IJCNN 2020, arXiv 2008.00299",
+       "1 forward",
+       "layer",
+       eigen_cam},
   };
 }
 

@@ -79,12 +79,15 @@ class RiseMasks {
   std::uint64_t seed_;
 };
 
+void check_rise(const AttributionOptions& o, std::int64_t size) {
+  PEN_CHECK_AS(usage, o.cells <= size, "rise: ", o.cells, " cells on an axis of ", size, " pixels");
+}
+
 // 1/(keep N) sum over N random masks M of p(x M) M
 Attribution rise(const Question& question) {
   const AttributionOptions& o = question.options;
   const std::int64_t size = question.x.size(1), samples = o.samples ? o.samples : own_samples;
   const std::int64_t cells = o.cells ? o.cells : std::min(own_cells, size);
-  PEN_CHECK_AS(usage, cells <= size, "rise: ", cells, " cells on an axis of ", size, " pixels");
   const double keep = o.keep > 0 ? o.keep : own_keep;
   const RiseMasks masks(size, cells, keep, o.seed);
   return image_by_image(question, [&](const Tensor& image, std::int64_t target) {
@@ -109,14 +112,27 @@ std::vector<std::int64_t> places(std::int64_t size, std::int64_t window, std::in
   return out;
 }
 
-// p(x) - p(x with a patch in the mean colour), averaged over the patches that cover a pixel
-Attribution occlusion(const Question& question) {
-  const std::int64_t size = question.x.size(1);
-  const std::int64_t window = question.options.window ? question.options.window : std::max<std::int64_t>(1, size / 7);
-  const std::int64_t stride = question.options.stride ? question.options.stride : std::max<std::int64_t>(1, window / 2);
+// The patch and its step, in pixels.
+struct Patch {
+  std::int64_t window, stride;
+};
+Patch patch_of(const AttributionOptions& o, std::int64_t size) {
+  const std::int64_t window = o.window ? o.window : std::max<std::int64_t>(1, size / 7);
+  return {window, o.stride ? o.stride : std::max<std::int64_t>(1, window / 2)};
+}
+
+void check_occlusion(const AttributionOptions& o, std::int64_t size) {
+  const auto [window, stride] = patch_of(o, size);
   PEN_CHECK_AS(usage, window <= size, "occlusion: a window of ", window, " pixels on images of ", size);
   PEN_CHECK_AS(usage, stride <= window, "occlusion: with stride ", stride, " patches of ", window,
                " pixels leave gaps between them");
+}
+
+// p(x) - p(x with a patch in the mean colour), averaged over the patches that cover a pixel
+Attribution occlusion(const Question& question) {
+  const std::int64_t size = question.x.size(1);
+  const Patch patch = patch_of(question.options, size);
+  const std::int64_t window = patch.window, stride = patch.stride;
   const std::vector<std::int64_t> axis = places(size, window, stride);
   const auto side = static_cast<std::int64_t>(axis.size());
   const auto covered = [&](std::int64_t v, auto body) {
@@ -148,13 +164,22 @@ Attribution occlusion(const Question& question) {
 
 std::vector<Method> perturbation_methods() {
   return {
-      {"rise", Needs::forward, "1/(keep N) sum over N random masks M of p(x M) M, p the class's probability",
-       "Petsiuk, Das, Saenko, RISE, BMVC 2018, arXiv 1806.07421", "samples forward", "samples 4000, cells 7, keep 0.5",
-       rise, false, true},
-      {"occlusion", Needs::forward,
+      {{.many = true, .check = check_rise},
+       "rise",
+       Needs::forward,
+       "1/(keep N) sum over N random masks M of p(x M) M, p the class's probability",
+       "Petsiuk, Das, Saenko, RISE, BMVC 2018, arXiv 1806.07421",
+       "samples forward",
+       "samples 4000, cells 7, keep 0.5",
+       rise},
+      {{.many = true, .check = check_occlusion},
+       "occlusion",
+       Needs::forward,
        "p(x) - p(x with a patch in the mean colour), averaged over the patches that cover a pixel",
        "Zeiler, Fergus, Visualizing and understanding convolutional networks, ECCV 2014, arXiv 1311.2901",
-       "one forward for each place of the patch", "window S/7, stride window/2", occlusion, false, true},
+       "one forward for each place of the patch",
+       "window S/7, stride window/2",
+       occlusion},
   };
 }
 

@@ -1,0 +1,213 @@
+#include "eval/attribution/run_attribute.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "data/encode.h"
+#include "data/loader.h"
+#include "eval/attribution/map_maker.h"
+#include "eval/attribution/probe.h"
+#include "eval/image_list.h"
+#include "eval/npy.h"
+#include "eval/options.h"
+#include "eval/panel.h"
+#include "eval/table.h"
+
+namespace pen::eval {
+namespace {
+namespace fs = std::filesystem;
+
+MapMakerOptions making(const AttributeOptions& o, const std::string& method) {
+  MapMakerOptions m;
+  m.method = method;
+  m.casm_path = o.casm_path;
+  m.classifier_load_mode = o.classifier_load_mode;
+  m.resnet_path = o.resnet_path;
+  m.use_p = o.use_p;
+  m.attribution = attribution_options(o, o.seed);
+  m.target = target_of(o, !o.val_json.empty());
+  m.input_size = o.input_size;
+  return m;
+}
+
+std::int64_t argmax(std::span<const float> row) { return std::max_element(row.begin(), row.end()) - row.begin(); }
+
+// Everything that is needed before the first image.
+struct Job {
+  const AttributeOptions& options;
+  ImageList images;
+  std::vector<std::unique_ptr<MapMaker>> makers;
+  std::int64_t size = 0;
+  std::vector<std::string> class_names;
+
+  Job(const AttributeOptions& o, Device device) : options(o) {
+    std::error_code error;
+    PEN_CHECK_AS(usage, o.overwrite || !fs::exists(o.output_path, error) || fs::is_empty(o.output_path, error), "'",
+                 o.output_path, "' has files in it: name another folder, or give --overwrite");
+    std::optional<Metadata> metadata;
+    if (!o.val_json.empty()) metadata = Metadata::read(o.val_json);
+    images = metadata ? ImageList::of_metadata(*metadata, o.root) : ImageList::of_words(o.images, o.root);
+    PEN_CHECK_AS(data, images.size() > 0, "there is no image to explain: the list on standard input is empty");
+    images.keep_first(o.limit);
+    std::optional<OpenedClassifier> explained;
+    for (const std::string& method : parse_methods(o.method)) {
+      makers.push_back(std::make_unique<MapMaker>(making(o, method), device, explained ? &*explained : nullptr));
+      const MapMaker& maker = *makers.back();
+      if (!maker.masker() && !explained) explained = maker.classifier();
+      if (size == 0) size = maker.size();
+      PEN_CHECK_AS(usage, maker.size() == size, method, " takes images of side ", maker.size(), ", ",
+                   makers.front()->method(), " of ", size, ": --input_size chooses one");
+      if (metadata)
+        PEN_CHECK_AS(data, metadata->class_count() == maker.classifier().network->classes(), "'", o.val_json, "' has ",
+                     metadata->class_count(), " classes, the classifier of '", maker.classifier().file, "' has ",
+                     maker.classifier().network->classes());
+    }
+    class_names = makers.front()->classifier().class_names;
+    make_folders(o.output_path);
+  }
+
+  std::string name_of_class(std::int64_t id) const {
+    return class_names.empty() ? str("class ", id) : class_names[static_cast<std::size_t>(id)];
+  }
+  // Without its ending .npy or .png.
+  std::string file(const MapMaker& maker, const std::string& id) const {
+    fs::path folder(options.output_path);
+    if (makers.size() > 1) folder /= maker.method();
+    return (folder / id).string();
+  }
+};
+
+// The picture beside a map.
+Image picture(const Job& job, const AttributedImage& done, std::span<const float> image, std::span<const float> map,
+              const Normalize& normalize) {
+  const auto side = static_cast<int>(job.size), cell = std::max(224, side);
+  const ScaledMap scaled = scale_map(map, parse_map_scale(job.options.normalize));
+  const Image pixels = enlarged(to_pixels(image, side, normalize), cell, cell);
+  const Image colors = enlarged(colored(scaled.values, side, side, parse_color_map(job.options.color_map)), cell, cell);
+  const Image overlay = blended(pixels, colors, PanelOptions{}.alpha);
+  if (job.options.pictures == "map") return colors;
+  if (job.options.pictures == "overlay") return overlay;
+  Sheet sheet;
+  sheet.columns = {"image", done.method, "overlay"};
+  std::string about = done.id + ": ";
+  about += done.target >= 0 ? "why " + job.name_of_class(done.target) : "no class";
+  about += ", predicted " + job.name_of_class(done.predicted);
+  sheet.rows.push_back({{}, {pixels, colors, overlay}, {about, scaled.words}});
+  return compose(sheet);
+}
+
+void write_summary(const Job& job, const AttributeRun& run, const std::string& device) {
+  const AttributeOptions& o = job.options;
+  JsonWriter json(true);
+  json.begin_object().field("version", version()).field("device", device).field("size", job.size);
+  json.field("images", run.images).field("unreadable", run.bad).field("interrupted", run.interrupted);
+  json.field("seconds", run.seconds).field("seed", o.seed).field("break_ratio", o.break_ratio);
+  json.field("target", o.target.empty() ? (o.val_json.empty() ? "top1" : "label") : o.target);
+  json.key("methods").begin_array();
+  for (const auto& maker : job.makers) {
+    const DeadMaps dead = maker->dead();
+    json.begin_object().field("method", maker->method()).field("classifier", maker->classifier().file);
+    if (maker->masker()) json.field("casm_path", o.casm_path);
+    if (!maker->layer().empty()) json.field("layer", maker->layer());
+    json.field("zero_maps", dead.zero).field("not_finite_maps", dead.not_finite).end_object();
+  }
+  json.end_array().end_object();
+  write_file((fs::path(o.output_path) / "attribution.json").string(), json.text() + "\n");
+}
+
+}  // namespace
+
+AttributeRun run_attribute(const AttributeOptions& options, Device device, const std::string& device_in_words,
+                           const std::function<void(const AttributedImage&)>& done) {
+  Job job(options, device);
+  const Transform transform = Transform::score(static_cast<int>(job.size), options.break_ratio);
+  log::info(str("attribute ", options.method, ": ", job.images.size(), " images at ", job.size, "x", job.size, ", on ",
+                device_in_words));
+  LoaderOptions loading;
+  loading.batch_size = static_cast<int>(options.batch_size);
+  loading.workers = static_cast<int>(options.workers);
+  // A list of images has to be whole; of what was found in folders, what can be read.
+  loading.bad_files = options.val_json.empty() ? BadFiles::skip : BadFiles::fail;
+  loading.max_bad_share = 1;
+  Loader loader(job.images, transform, loading);
+  AttributeRun run;
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const auto methods = static_cast<std::int64_t>(job.makers.size());
+    log::Progress progress("attribute", job.images.size() * methods, "map");
+    for (const auto& maker : job.makers) maker->on_progress([&](std::int64_t maps) { progress.advance(maps); });
+    const auto pixels = static_cast<std::size_t>(job.size * job.size);
+    loader.start_epoch(0);
+    while (const BatchPtr loaded = loader.next()) {
+      const auto n = static_cast<std::size_t>(loaded->size);
+      const Batch batch{loaded->size, job.size, std::span(loaded->images).first(n * pixels * 3), loaded->labels,
+                        loaded->paths};
+      for (const auto& maker : job.makers) {
+        const Maps maps = (*maker)(batch);
+        const std::size_t classes = maps.logits.size() / n;
+        for (std::size_t i = 0; i < n; ++i) {
+          AttributedImage one;
+          one.method = maker->method();
+          one.image = loaded->paths[i];
+          one.id = job.images.id(loaded->indices[i]);
+          one.predicted = argmax(std::span(maps.logits).subspan(i * classes, classes));
+          one.target = maker->target_of_image(loaded->labels[i], one.predicted);
+          const std::string file = job.file(*maker, one.id);
+          make_folders(fs::path(file).parent_path().string());
+          const std::span<const float> map = std::span(maps.maps).subspan(i * pixels, pixels);
+          one.map = file + ".npy";
+          const std::int64_t shape[] = {job.size, job.size};
+          write_npy(one.map, shape, map);
+          if (options.pictures != "none") {
+            one.picture = file + ".png";
+            const Image drawn =
+                picture(job, one, batch.images.subspan(i * pixels * 3, pixels * 3), map, transform.normalize);
+            write_png(one.picture, drawn.height, drawn.width, 3, drawn.rgb);
+          }
+          done(one);
+        }
+        if (interrupt::requested()) break;
+      }
+      run.interrupted = interrupt::requested();
+      if (run.interrupted) break;
+      run.images += loaded->size;
+    }
+    for (const BadFile& bad : loader.bad_files()) log::warn(bad.reason);
+    run.bad = static_cast<std::int64_t>(loader.bad_files().size());
+  }
+  run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const auto& maker : job.makers) {
+    if (!maker->warning().empty()) log::warn(maker->warning());
+    run.warned += maker->dead().zero + maker->dead().not_finite;
+  }
+  write_summary(job, run, device_in_words);
+  return run;
+}
+
+std::string layer_table(const AttributeOptions& o, Device device) {
+  const OpenedClassifier opened = open_explained(making(o, "a method"), device);
+  const std::int64_t size = o.input_size ? o.input_size : opened.input_size;
+  Table table({"layer", "height", "width", "channels"});
+  for (const Layer& layer : layers_of(*opened.network, size))
+    table.add({layer.name, str(layer.shape[0]), str(layer.shape[1]), str(layer.shape[2])});
+  return table.markdown();
+}
+
+std::string method_table() {
+  Table table({"method", "map", "paper", "passes for each image", "options"});
+  for (const Method& m : attribution_methods())
+    table.add({std::string(m.name), std::string(m.formula), std::string(m.paper), std::string(m.cost),
+               m.options.empty() ? "-" : std::string(m.options)});
+  return table.markdown();
+}
+
+}  // namespace pen::eval
