@@ -21,12 +21,11 @@ class Machine {
   Value* run() {
     for (;;) {
       site_.at = in_.at();
-      site_.opcode = "pickle";
+      site_.opcode = "opcode";
       const std::uint8_t code = in_.u8();
       if (code == '.') break;
       if (!structure(code) && !leaf(code) && !object(code))
-        site_.refuse(str("opcode ", code, " (", printable({reinterpret_cast<const char*>(&code), 1}),
-                         ") does not occur in weight files"));
+        site_.refuse("'" + printable({reinterpret_cast<const char*>(&code), 1}) + "' does not occur in weight files");
     }
     site_.opcode = "STOP";
     if (!marks_.empty() || stack_.size() != 1)
@@ -103,9 +102,13 @@ class Machine {
     v->integer = value;
     push(v);
   }
+  // A text of n bytes, with what its memory block adds.
+  void charge(std::uint64_t n) {
+    if (!values_.budget.charge(n + 16)) site_.out_of_budget();
+  }
   std::string raw(std::uint64_t n, const char* what) {
     in_.need(n, what);
-    if (!values_.budget.charge(n)) site_.out_of_budget();
+    charge(n);
     std::string out(n, '\0');
     in_.bytes(out.data(), n);
     return out;
@@ -126,6 +129,7 @@ class Machine {
     if (n > longest_integer) site_.refuse(str("an integer of ", n, " bytes"));
     const std::string digits = raw(n, "an integer");
     if (n > 8) {
+      charge(3 * n + 16);
       Value* v = site_.make(Kind::big_integer);
       v->text = decimal_of(digits);
       push(v);
@@ -145,7 +149,7 @@ class Machine {
     if (line.size() == first || line.find_first_not_of("0123456789", first) != std::string::npos)
       site_.refuse(str("'", printable(line), "' is no integer"));
     Value* v = site_.make(Kind::big_integer);
-    if (!values_.budget.charge(line.size())) site_.out_of_budget();
+    charge(line.capacity());
     v->text = std::move(line);
     push(v);
   }
@@ -327,7 +331,7 @@ bool Machine::leaf(std::uint8_t code) {
       const std::string line = in_.line(longest_line);
       if (!(code == 'V' ? unescape_unicode(line, out) : unescape_quoted(line, out)))
         site_.refuse(str("'", printable(line), "' is no text"));
-      if (!values_.budget.charge(out.size())) site_.out_of_budget();
+      charge(out.capacity());
       return text(std::move(out), code == 'S'), true;
     }
     case 'U':
@@ -356,7 +360,7 @@ bool Machine::object(std::uint8_t code) {
   const auto global = [&](const std::string& module, const std::string& name) {
     Value* v = site_.make(Kind::global);
     v->text = checked_name(site_, module, name);
-    if (!values_.budget.charge(v->text.size())) site_.out_of_budget();
+    charge(v->text.capacity());
     push(v);
   };
   switch (code) {

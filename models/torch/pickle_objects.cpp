@@ -133,7 +133,7 @@ Value* ordered(const Site& site, const Value& arguments) {
 
 // A text or byte string as bytes; texts are Latin-1, as Python 2's strings and _codecs.encode mean them.
 std::string bytes_of(const Site& site, const Value* v, bool latin1) {
-  if (!site.values.budget.charge(v->text.size())) site.out_of_budget();
+  if (!site.values.budget.charge(v->text.size() + 16)) site.out_of_budget();
   if (v->kind == Kind::bytes) return v->text;
   const std::string& text = site.expect(v, Kind::text, "the bytes").text;
   if (!latin1) return text;

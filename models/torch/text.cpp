@@ -79,7 +79,8 @@ std::string decimal_of(std::string_view bytes) {
     }
   }
   std::string out;
-  while (!magnitude.empty()) {  // divides by 10^9 again and again
+  out.reserve(3 * bytes.size() + 16);  // log10(256) = 2.41 digits a byte
+  while (!magnitude.empty()) {         // divides by 10^9 again and again
     std::uint64_t rest = 0;
     for (std::size_t i = magnitude.size(); i-- > 0;) {
       const std::uint64_t v = rest << 8 | magnitude[i];
@@ -172,6 +173,7 @@ std::string latin1_to_utf8(std::string_view bytes) {
 }
 
 bool utf8_to_latin1(std::string_view text, std::string& out) {
+  out.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
     const std::int64_t c = next_character(text, at);
     if (c < 0 || c > 255) return false;
