@@ -5,6 +5,9 @@ set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-v
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   list(APPEND warnings -Wno-restrict)  # GCC bug 105651: false positives in std::string's operator+
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  list(APPEND warnings -Wno-unknown-pragmas)  # "GCC ivdep" is for GCC alone
+endif()
 if(PENUMBRA_WERROR)
   list(APPEND warnings -Werror)
 endif()

@@ -9,10 +9,6 @@ else()
 endif()
 penumbra_library(kernels SOURCES ${kernel_sources} ${cuda_sources} DEPENDS base LINK DNNL::dnnl OpenMP::OpenMP_CXX)
 target_compile_options(pen_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=fast>)
-if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  # "GCC ivdep" helps GCC alone.
-  target_compile_options(pen_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-unknown-pragmas>)
-endif()
 if(PENUMBRA_HAVE_CUDA)
   target_link_libraries(pen_kernels PRIVATE CUDA::cudart_static)
   # The lambdas of kernels/shared/ are compiled for both sides (--extended-lambda); --threads=0 compiles the

@@ -145,6 +145,13 @@ std::int64_t Checkpoint::integer(const std::string& name) const {
 }
 
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
+  if (path.ends_with(".safetensors"))
+    write_safetensors(path, checkpoint);
+  else
+    write_torch(path, checkpoint, torch::Format::zip);
+}
+
+void write_safetensors(const std::string& path, const Checkpoint& checkpoint) {
   SafetensorsWriter writer;
   for (const auto& [name, value] : checkpoint.facts) writer.metadata(name, value);
   std::vector<Tensor> on_cpu;  // the writer keeps pointers

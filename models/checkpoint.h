@@ -1,9 +1,9 @@
 // Checkpoints and weight files: what is in them, written complete or not at all, read with every size checked.
 //
-// A checkpoint is a safetensors file. Tensors: state_dict_classifier.*, state_dict_masker.*, optimizer_classifier.*,
-// optimizer_masker.*, and whatever else a run keeps (zoo.*). Its metadata hold `facts`: epoch, args (the options as
-// JSON), arch, width, input_size, class_names, the masker's options, and the run's counters. A file whose tensors have
-// no such prefix is a plain classifier ("conv1.weight", ...).
+// A checkpoint is a file that PyTorch reads (or safetensors), with the reference's keys. Parts: state_dict_classifier,
+// state_dict_masker, optimizer_classifier, optimizer_masker, and whatever else a run keeps (zoo.*). `facts` are texts:
+// epoch, args (the options as JSON), arch, width, input_size, class_names, the masker's options, and the run's
+// counters. A file of tensors alone is a plain classifier ("conv1.weight", ...).
 #pragma once
 
 #include <map>
@@ -30,8 +30,12 @@ struct Checkpoint {
   std::string path;  // where it was read from, for messages
 };
 
+// In PyTorch's zip format (models/torch_checkpoint.h), or as safetensors if the path ends so.
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint);
-// Tensors are copied to the CPU's memory. Anything wrong with the file: an Error of kind checkpoint.
+// Tensors as <part>.<name>, facts as metadata.
+void write_safetensors(const std::string& path, const Checkpoint& checkpoint);
+// A file of PyTorch (zip, legacy or tar) or safetensors, by its content. Tensors are read into the CPU's memory.
+// Anything wrong with the file: an Error of kind checkpoint.
 Checkpoint read_checkpoint(const std::string& path);
 
 // What a network was built with, as facts and back.

@@ -116,6 +116,7 @@ class Reader {
 
   // What our own files say beside the reference's keys.
   void own_facts(const Value& own) {
+    out_.facts.clear();
     each(*own.find("facts"), [&](const std::string& key, const Value& v) {
       if (!v.is(Kind::text)) refuse("says its " + torch::printable(key) + " as " + describe(v));
       out_.facts[key] = v.text;

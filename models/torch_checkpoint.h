@@ -16,6 +16,14 @@ namespace pen {
 // What is passed over (objects of unknown classes, entries that are no tensors) is said as a warning.
 Checkpoint checkpoint_of(const torch::File& file);
 
+// Writes a checkpoint as the reference does: a dictionary of epoch, state_dict_classifier, state_dict_masker,
+// optimizer_classifier, optimizer_masker (as PyTorch's optimizers give and take them) and args; every other part under
+// its name. Beside them `penumbra` holds what only we read: the facts, the names of the optimizers' parameters, the
+// zoo.
+void write_torch(const std::string& path, const Checkpoint& checkpoint, torch::Format format);
+// The same as a value of `values`.
+torch::Value* value_of(const Checkpoint& checkpoint, torch::Values& values);
+
 // A value as JSON, at most `depth` deep: what lies deeper, and what JSON cannot say, as its description.
 std::string json_of(const torch::Value& value, int depth = 16);
 

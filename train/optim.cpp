@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json.h"
 #include "kernels/kernels.h"
 
 namespace pen {
@@ -39,6 +40,18 @@ void Sgd::step(double scale) {
     });
   }
   ++steps_;
+}
+
+std::string Sgd::group() const {
+  JsonWriter json;
+  json.begin_object().field("lr", lr).field("momentum", momentum_).field("dampening", 0).field("weight_decay", decay_);
+  return json.field("nesterov", false).end_object().text();
+}
+
+std::string Adam::group() const {
+  JsonWriter json;
+  json.begin_object().field("lr", lr).field("betas", std::vector<double>{beta1_, beta2_}).field("eps", eps_);
+  return json.field("weight_decay", decay_).field("amsgrad", false).end_object().text();
 }
 
 std::vector<NamedTensor> Sgd::state() {

@@ -17,6 +17,8 @@ class Optimizer {
   virtual std::vector<NamedTensor> state() = 0;
   virtual std::int64_t steps() const = 0;
   virtual void set_steps(std::int64_t steps) = 0;
+  // Rate, decay and the like as JSON, under the names of a PyTorch optimizer's param_groups.
+  virtual std::string group() const = 0;
 
   void zero_grad();
   const std::vector<NamedTensor>& parameters() const { return parameters_; }
@@ -35,6 +37,7 @@ class Sgd : public Optimizer {
   std::vector<NamedTensor> state() override;  // <parameter>.momentum_buffer
   std::int64_t steps() const override { return steps_; }
   void set_steps(std::int64_t steps) override { steps_ = steps; }
+  std::string group() const override;
 
  private:
   double momentum_, decay_;
@@ -51,6 +54,7 @@ class Adam : public Optimizer {
   std::vector<NamedTensor> state() override;  // <parameter>.exp_avg, <parameter>.exp_avg_sq
   std::int64_t steps() const override { return steps_; }
   void set_steps(std::int64_t steps) override { steps_ = steps; }
+  std::string group() const override;
 
  private:
   double decay_, beta1_, beta2_, eps_;

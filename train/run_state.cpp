@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "base/json.h"
+
 namespace pen {
 namespace {
 
@@ -38,6 +40,11 @@ void restore_optimizer(const Checkpoint& from, const std::string& name, Optimize
     to.copy_from(saved[i].tensor.to(to.device()));
   }
   optimizer.set_steps(from.integer(name + "_steps"));
+  if (!from.facts.count(name + "_group")) return;  // files written before it was kept
+  const rapidjson::Document group = parse_json(from.fact(name + "_group"), from.path, ErrorKind::checkpoint);
+  PEN_CHECK_AS(checkpoint, group.IsObject() && group.HasMember("lr") && group["lr"].IsNumber(), "'", from.path,
+               "': ", name, "_group names no lr");
+  optimizer.lr = group["lr"].GetDouble();
 }
 
 }  // namespace
@@ -47,6 +54,7 @@ void save_run(const RunObjects& o, const RunPosition& p, Checkpoint& into) {
     if (!from) return;
     into.parts[name] = from->state();
     into.facts[name + "_steps"] = std::to_string(from->steps());
+    into.facts[name + "_group"] = from->group();
   };
   if (o.classifier) into.parts["state_dict_classifier"] = o.classifier->state();
   if (o.masker) into.parts["state_dict_masker"] = o.masker->state();
