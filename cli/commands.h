@@ -16,6 +16,8 @@ Command fit_classifier_command();
 Command train_command();
 Command score_command();
 Command wsol_command();
+Command evaluate_command();
+Command compare_command();
 Command explain_command();
 Command sanity_command();
 Command attribute_command();

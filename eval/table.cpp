@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 #include "base/check.h"
@@ -83,6 +84,31 @@ std::string Table::csv() const {
     text += '\n';
   }
   return text;
+}
+
+std::string Table::latex() const {
+  const auto escaped = [](const std::string& cell) {
+    std::string out;
+    for (const char c : cell) {
+      if (c == '\\')
+        out += "\\textbackslash{}";
+      else if (c == '~' || c == '^')
+        out += std::string("\\") + c + "{}";
+      else if (std::string_view("&%$#_{}").find(c) != std::string_view::npos)
+        out += std::string("\\") + c;
+      else
+        out += c == '\n' ? ' ' : c;
+    }
+    return out;
+  };
+  std::string text = "\\begin{tabular}{l" + std::string(columns_.size() - 1, 'r') + "}\n\\hline\n";
+  for (std::size_t r = 0; r <= rows_.size(); ++r) {
+    const auto& row = r == 0 ? columns_ : rows_[r - 1];
+    for (std::size_t c = 0; c < row.size(); ++c) text += (c > 0 ? " & " : "") + escaped(row[c]);
+    text += " \\\\\n";
+    if (r == 0) text += "\\hline\n";
+  }
+  return text + "\\hline\n\\end{tabular}\n";
 }
 
 std::string fixed(double value, int decimals) {

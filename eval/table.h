@@ -1,4 +1,4 @@
-// Result tables as Markdown and CSV.
+// Result tables as Markdown, CSV and LaTeX.
 #pragma once
 
 #include <string>
@@ -18,6 +18,8 @@ class Table {
   std::string markdown() const;
   // RFC 4180 with LF line ends: a cell with a comma, a quote or a line break is quoted.
   std::string csv() const;
+  // A LaTeX tabular, first column left, others right; characters that mean something to LaTeX are escaped.
+  std::string latex() const;
 
  private:
   std::vector<std::string> columns_;

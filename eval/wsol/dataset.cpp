@@ -7,7 +7,10 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/interrupt.h"
+#include "base/log.h"
 #include "data/image.h"
+#include "data/loader.h"
 #include "data/metadata.h"
 #include "eval/box.h"
 #include "eval/opencv_threads.h"
@@ -35,7 +38,7 @@ void add_mask(const std::string& file, std::uint8_t value, int side, std::span<s
 
 }  // namespace
 
-Dataset::Dataset(const DatasetOptions& options) : options_(options) {
+Dataset::Dataset(const JudgedImages& options) : options_(options) {
   options.dataset.empty() ? open_json() : open_listed();
   PEN_CHECK_AS(data, !entries_.empty(), "there are no images");
   set_size(side_);
@@ -71,7 +74,7 @@ Transform Dataset::transform() const {
 
 void Dataset::open_listed() {
   const fs::path images = fs::path(options_.dataset_path) / options_.dataset;
-  const std::string folder = (fs::path(options_.metadata_path) / options_.dataset / options_.split).string();
+  const std::string folder = (fs::path(options_.metadata_path) / options_.dataset / options_.dataset_split).string();
   has_masks_ = options_.dataset == "OpenImages";
   has_boxes_ = !has_masks_;
   std::vector<ListedImage> listed = read_metadata(folder, has_masks_ ? Truth::masks : Truth::boxes);
@@ -150,11 +153,60 @@ void Dataset::load_mask(std::int64_t i, std::span<std::uint8_t> out) const {
   for (const std::string& mask : entry.masks) add_mask(mask, 1, side, out);
 }
 
+std::vector<Box> Dataset::score_boxes(std::int64_t i) const {
+  const Entry& entry = at(i);
+  if (entry.width == 0) return entry.annotated;
+  std::vector<Box> out = entry.boxes;
+  for (Box& box : out) {
+    ++box.xmax;
+    ++box.ymax;
+  }
+  return out;
+}
+
 void Dataset::check_files() const {
   for (const Entry& entry : entries_) {
     std::error_code error;
     PEN_CHECK_AS(data, fs::exists(entry.path, error), "the image of '", entry.id, "' is not there: '", entry.path, "'");
   }
+}
+
+bool each_batch(const Dataset& dataset, bool images, const std::string& what,
+                const std::function<void(const Batch&, std::int64_t first)>& body) {
+  const JudgedImages& options = dataset.options();
+  log::Progress progress(what, dataset.size());
+  std::int64_t done = 0;
+  const auto one = [&](const Batch& batch) {
+    body(batch, done);
+    done += batch.n;
+    progress.advance(batch.n);
+    if (!interrupt::requested()) return true;
+    progress.finish();
+    log::warn("interrupted: no results were written");
+    return false;
+  };
+  if (!images) {
+    while (done < dataset.size()) {
+      Batch batch;
+      batch.n = std::min(options.batch_size, dataset.size() - done);
+      if (!one(batch)) return false;
+    }
+    return true;
+  }
+  LoaderOptions loading;
+  loading.batch_size = static_cast<int>(options.batch_size);
+  loading.workers = static_cast<int>(options.workers);
+  loading.bad_files = BadFiles::fail;
+  const Transform transform = dataset.transform();
+  Loader loader(dataset, transform, loading);
+  loader.start_epoch(0);
+  while (const BatchPtr loaded = loader.next()) {
+    const std::int64_t size = transform.size;
+    const auto values = static_cast<std::size_t>(loaded->size * size * size * 3);
+    if (!one({loaded->size, size, std::span(loaded->images).first(values), loaded->labels, loaded->paths}))
+      return false;
+  }
+  return true;
 }
 
 }  // namespace pen::eval::wsol

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,29 +10,21 @@
 
 #include "data/sample_source.h"
 #include "data/transforms.h"
+#include "eval/batch.h"
+#include "eval/judge_options.h"
 #include "eval/true_masks.h"
 #include "eval/wsol/metadata.h"
 
 namespace pen::eval::wsol {
 
-// What images a data set has and where they lie.
-struct DatasetOptions {
-  // In wsolevaluation's layout: OpenImages (masks), CUB, ILSVRC (boxes). Empty: the three files below.
-  std::string dataset, split = "test", dataset_path, metadata_path;
-  // ILSVRC's test split is ImageNet's validation set: metadata JSON (as `prepare` writes it) of those images; the id of
-  // an image is val/<file name>. Empty: <dataset_path>/ILSVRC/<id>.
-  std::string imagenet_val_path;
-  // Images with boxes in the frame of the network's input, or masks, or both (as `score` reads them).
-  std::string val_json, bboxes_path, masks_path;
-  bool break_ratio = false;  // of val_json's images: resize both sides
-  std::int64_t limit = 0;    // only the first so many images; 0: all
-};
-
-// Images with their ids, labels and truths, all in the frame (S, S) of the maps.
+// Images with their ids, labels and truths, all in the frame (S, S) of the maps: a data set in wsolevaluation's layout
+// (OpenImages with masks; CUB, ILSVRC with boxes; images at <dataset_path>/<dataset>/<id>), or the images of val_json
+// with boxes, masks or both. ILSVRC's test split is ImageNet's validation set: imagenet_val_path lists those images,
+// and the id of one is val/<file name>.
 class Dataset : public SampleSource {
  public:
   // Reads all lists. Data errors name file and image; see read_metadata(), BoxTable, Metadata.
-  explicit Dataset(const DatasetOptions& options);
+  explicit Dataset(const JudgedImages& options);
   // The side S of input and maps; 224 before the first call.
   void set_size(std::int64_t size);
 
@@ -50,6 +43,9 @@ class Dataset : public SampleSource {
   // Inclusive corners, at least one box. Boxes of val_json are clipped to the frame; an image whose boxes all lie
   // outside of it has one that meets no other (every map misses it).
   const std::vector<Box>& boxes(std::int64_t i) const { return at(i).boxes; }
+  // The same as `score` has them: exclusive ends, and those of val_json as annotated, not clipped.
+  std::vector<Box> score_boxes(std::int64_t i) const;
+  const JudgedImages& options() const { return options_; }
   // out (S, S): 1 object, 0 background, 255 ignored. The object is where any of its masks is, resized by nearest
   // neighbour as OpenCV does (wsolevaluation) or as TrueMasks does; it wins over the ignored region where both are.
   void load_mask(std::int64_t i, std::span<std::uint8_t> out) const;
@@ -70,12 +66,17 @@ class Dataset : public SampleSource {
   void open_listed();
   void open_json();
 
-  DatasetOptions options_;
+  JudgedImages options_;
   std::int64_t side_ = 224;
   bool has_boxes_ = false, has_masks_ = false, dummies_ = false;
   std::int64_t classes_ = 0;
   std::vector<Entry> entries_;
   std::optional<TrueMasks> true_masks_;
 };
+
+// Calls body(batch, number of its first image) for batches in the data set's order, with progress called `what`.
+// Without `images` a batch has n and nothing else. false: interrupted by Ctrl-C.
+bool each_batch(const Dataset& dataset, bool images, const std::string& what,
+                const std::function<void(const Batch& batch, std::int64_t first)>& body);
 
 }  // namespace pen::eval::wsol

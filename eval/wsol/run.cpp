@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <functional>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "data/loader.h"
 #include "eval/map_source.h"
 #include "eval/table.h"
 #include "eval/wsol/dataset.h"
@@ -42,45 +38,6 @@ void check_output(const std::string& file, bool overwrite) {
     fail(ErrorKind::usage, str("'", file, "' is there already"), "--overwrite replaces it, or name another file");
   const std::string folder = fs::path(file).parent_path().string();
   if (!folder.empty()) make_folders(folder);
-}
-
-// Calls body(images, ids) for batches in the data set's order; images are loaded only where they are read.
-// false: interrupted.
-bool each_batch(const Dataset& dataset, bool images, const WsolOptions& options, const std::string& what,
-                const std::function<void(const Batch&, std::int64_t first)>& body) {
-  log::Progress progress(what, dataset.size());
-  std::int64_t done = 0;
-  const auto one = [&](const Batch& batch) {
-    body(batch, done);
-    done += batch.n;
-    progress.advance(batch.n);
-    if (!interrupt::requested()) return true;
-    progress.finish();
-    log::warn("interrupted: no results were written");
-    return false;
-  };
-  if (!images) {
-    while (done < dataset.size()) {
-      Batch batch;
-      batch.n = std::min(options.batch_size, dataset.size() - done);
-      if (!one(batch)) return false;
-    }
-    return true;
-  }
-  LoaderOptions loading;
-  loading.batch_size = static_cast<int>(options.batch_size);
-  loading.workers = static_cast<int>(options.workers);
-  loading.bad_files = BadFiles::fail;
-  const Transform transform = dataset.transform();
-  Loader loader(dataset, transform, loading);
-  loader.start_epoch(0);
-  while (const BatchPtr loaded = loader.next()) {
-    const std::int64_t size = transform.size;
-    const auto values = static_cast<std::size_t>(loaded->size * size * size * 3);
-    if (!one({loaded->size, size, std::span(loaded->images).first(values), loaded->labels, loaded->paths}))
-      return false;
-  }
-  return true;
 }
 
 // Paper: the reference's dummy label 0, but real labels where it has them. Strict: the label, if the classifier knows
@@ -139,9 +96,7 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   wanted.attribution.layer = options.layer;
   wanted.attribution.internal_batch = options.internal_batch;
   wanted.attribution.seed = static_cast<std::uint64_t>(options.seed);
-  Dataset dataset({options.dataset, options.dataset_split, options.dataset_path, options.metadata_path,
-                   options.imagenet_val_path, options.val_json, options.bboxes_path, options.masks_path,
-                   options.break_ratio, options.limit});
+  Dataset dataset(options);
   wanted.target = [&](std::int64_t classes) { return explained_class(dataset, wanted.protocol, classes); };
   const MapSource source = open_map_source(wanted, device);
   run.method = source.name;
@@ -155,28 +110,27 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   WsolReport report{run, options, nullptr, nullptr, nullptr, {}, device_in_words, {}, {}};
   const auto start = std::chrono::steady_clock::now();
   const auto side = static_cast<int>(source.size);
-  const bool done =
-      each_batch(dataset, source.reads_images, options, "wsol", [&](const Batch& batch, std::int64_t first) {
-        const auto n = static_cast<std::size_t>(batch.n);
-        const std::size_t each = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
-        for (std::int64_t i = first; i < first + batch.n; ++i) report.ids.push_back(dataset.id(i));
-        const std::span<const std::string> ids = std::span(report.ids).last(n);
-        const std::vector<double> maps = source.maps(batch, ids);
-        if (dataset.has_boxes()) {
-          std::vector<std::vector<Box>> boxes;
-          for (std::int64_t i = first; i < first + batch.n; ++i) boxes.push_back(dataset.boxes(i));
-          v1.add(maps, batch.n, side, side, boxes, ids);
-          v2.add(maps, batch.n, side, side, boxes, ids);
-        }
-        if (dataset.has_masks()) {
-          std::vector<std::uint8_t> truth(each * n);
-          parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t i = begin; i < end; ++i)
-              dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
-          });
-          pixels.add(maps, truth, batch.n, ids);
-        }
+  const bool done = each_batch(dataset, source.reads_images, "wsol", [&](const Batch& batch, std::int64_t first) {
+    const auto n = static_cast<std::size_t>(batch.n);
+    const std::size_t each = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
+    for (std::int64_t i = first; i < first + batch.n; ++i) report.ids.push_back(dataset.id(i));
+    const std::span<const std::string> ids = std::span(report.ids).last(n);
+    const std::vector<double> maps = source.maps(batch, ids);
+    if (dataset.has_boxes()) {
+      std::vector<std::vector<Box>> boxes;
+      for (std::int64_t i = first; i < first + batch.n; ++i) boxes.push_back(dataset.boxes(i));
+      v1.add(maps, batch.n, side, side, boxes, ids);
+      v2.add(maps, batch.n, side, side, boxes, ids);
+    }
+    if (dataset.has_masks()) {
+      std::vector<std::uint8_t> truth(each * n);
+      parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
       });
+      pixels.add(maps, truth, batch.n, ids);
+    }
+  });
   run.interrupted = !done;
   if (!done) return run;
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
