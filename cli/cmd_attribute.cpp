@@ -5,9 +5,9 @@
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/attribute.h"
 #include "cli/commands.h"
 #include "cli/compute.h"
-#include "eval/attribution/run_attribute.h"
 
 namespace pen::cli {
 namespace {
@@ -28,10 +28,14 @@ int run(const AttributeOptions& options, const Invocation&) {
   }
   interrupt::install();
   const Device device = open_device(options);
-  if (options.list_layers) {
-    std::fputs(eval::layer_table(options, device).c_str(), stdout);
-    return 0;
-  }
+  if (!options.list_layers) return run_attribute(options, device);
+  std::fputs(eval::layer_table(options, device).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+int run_attribute(const AttributeOptions& options, Device device) {
   const eval::AttributeRun result =
       eval::run_attribute(options, device, describe(device), [&](const eval::AttributedImage& one) {
         if (options.json) std::fputs(json_line(one).c_str(), stdout);
@@ -43,8 +47,6 @@ int run(const AttributeOptions& options, const Invocation&) {
     fail(ErrorKind::data, str(result.bad, " of ", result.bad + result.images, " images could not be read"));
   return 0;
 }
-
-}  // namespace
 
 Command attribute_command() {
   return make_command<AttributeOptions>(

@@ -1,5 +1,7 @@
 #include "eval/options.h"
 
+#include <algorithm>
+
 #include "base/nearest.h"
 #include "base/option_rules.h"
 #include "eval/attribution/registry.h"
@@ -99,10 +101,21 @@ OptionTable make_explain_table() {
       .placeholder("IMAGE|FOLDER...")
       .by_place()
       .must_be_given();
-  table.add("casm_path", &E::casm_path, "the masker's checkpoint").placeholder("FILE").must_be_given();
+  table.add("casm_path", &E::casm_path, "the masker's checkpoint").placeholder("FILE").or_none();
+  table
+      .add("method", &E::method,
+           "methods a,b,c (casme for the masker): their maps and a grid of methods x images, instead of a masker's "
+           "panels")
+      .placeholder("NAME,...")
+      .or_none();
+  table
+      .add("resnet_path", &E::resnet_path,
+           "with --method: the classifier that is explained, where it is no checkpoint's")
+      .placeholder("FILE")
+      .or_none();
   table
       .add("classifier_load_mode", &E::classifier_load_mode,
-           "pickled: the checkpoint's own classifier; path:FILE: another")
+           "pickled: the checkpoint's own classifier; path:FILE: another; original: that of resnet_path")
       .placeholder("MODE");
   table.add("class_names", &E::class_names, "metadata JSON whose classes name the predictions; none: the checkpoint's")
       .placeholder("FILE")
@@ -116,8 +129,15 @@ OptionTable make_explain_table() {
   table.add("break_ratio", &E::break_ratio, "resize both sides to the input's, instead of cutting the longer one");
   table.add("batch_size", &E::batch_size, "images at a time").between(1, 65536);
 
+  add_method_options(table);
+
   table.group("Results");
-  table.add("output_path", &E::output_path, "folder for panels (.png), raw maps (.npy) and predictions (.json)")
+  table.add("color_map", &E::color_map, "with --method: colours of maps").one_of({"viridis", "inferno", "jet", "gray"});
+  table
+      .add("normalize", &E::normalize,
+           "with --method: maps in colours from their smallest to their largest value (minmax), or as they are")
+      .one_of({"minmax", "unit"});
+  table.add("output_path", &E::output_path, "folder for panels or grid (.png), raw maps (.npy) and predictions (.json)")
       .placeholder("FOLDER")
       .must_be_given();
 
@@ -176,9 +196,31 @@ void resolve(ScoreRunOptions& options, OptionValues& values) {
   rules::check_input_size(options.input_size);
 }
 
-void resolve(ExplainOptions& options, OptionValues&) {
-  PEN_CHECK_AS(usage, parse_classifier_load_mode(options.classifier_load_mode).kind != ClassifierSource::Kind::original,
-               "--classifier_load_mode original is for score; here path:FILE names another classifier");
+void resolve(ExplainOptions& options, OptionValues& values) {
+  using Kind = ClassifierSource::Kind;
+  const Kind source = parse_classifier_load_mode(options.classifier_load_mode).kind;
+  if (options.method.empty()) {
+    PEN_CHECK_AS(usage, !options.casm_path.empty(),
+                 "--casm_path is missing: a masker's checkpoint; or --method names attribution methods");
+    PEN_CHECK_AS(usage, source != Kind::original,
+                 "--classifier_load_mode original is for score; here path:FILE names another classifier");
+    rules::check_effect(values, false, {"resnet_path", "target", "color_map", "normalize"}, "--method is not given");
+    check_method_options(values, {});
+    return;
+  }
+  const std::vector<std::string> methods = parse_methods(options.method);
+  const bool masker = std::find(methods.begin(), methods.end(), "casme") != methods.end();
+  PEN_CHECK_AS(usage, !masker || !options.casm_path.empty(),
+               "--method casme needs --casm_path, the masker's checkpoint");
+  PEN_CHECK_AS(usage, !options.casm_path.empty() || !options.resnet_path.empty() || source == Kind::file,
+               "there is no classifier to explain: --resnet_path, or --casm_path for a checkpoint's own");
+  PEN_CHECK_AS(usage, source != Kind::original || !options.resnet_path.empty(),
+               "--classifier_load_mode original needs --resnet_path");
+  rules::check_effect(values, masker, {"use_p"}, "no masker is run");
+  rules::check_effect(values, false, {"class_id", "class_names", "protocol"},
+                      "--method is given (--target names the class that is explained)");
+  check_method_options(values, methods);
+  target_of(options, false);
 }
 
 }  // namespace pen

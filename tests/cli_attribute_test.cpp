@@ -247,3 +247,59 @@ TEST_CASE("score: attribution methods are modes, under the reference's names too
   refused("gradient", {"--resnet_path", data.classifier, "--layer", "layer2"}, "--layer has no effect");
   refused("max", {"--resnet_path", data.classifier, "--target", "1"}, "--target has no effect");
 }
+
+TEST_CASE("explain: --method gives a grid of methods x images and the raw maps; the masker is one of them") {
+  const TinyData data;
+  const auto explain = [&](const Words& more, const std::string& name) {
+    Words words = {"explain", data.folder / "val", "--output_path", data.folder / name};
+    words.insert(words.end(), more.begin(), more.end());
+    return penumbra(words);
+  };
+  const Words both = {"--method", "casme,grad-cam", "--layer", "layer2", "--casm_path", data.masker, "--json"};
+  const Ended ended = explain(both, "grid");
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  Words wanted{"attribution.json", "grid.png"};
+  for (int i = 0; i < TinyData::images; ++i)
+    for (const char* method : {"casme/", "grad_cam/"})
+      wanted.push_back(method + std::string(i % 2 ? "right/v" : "left/v") + std::to_string(i) + ".png.npy");
+  std::sort(wanted.begin(), wanted.end());
+  CHECK(files_below(data.folder / "grid") == wanted);
+  CHECK(std::count(ended.out.begin(), ended.out.end(), '\n') == 2 * TinyData::images);
+  // Three columns of 96 pixels, seven rows; the first row starts with the image itself.
+  const Image grid = read_image(data.folder / "grid/grid.png");
+  CHECK(grid.width > 3 * 96);
+  CHECK(grid.height > 7 * 96);
+  // The masker's maps are those of explain without --method.
+  const Words alone = {"--casm_path", data.masker};
+  REQUIRE(explain(alone, "panels").code == 0);
+  CHECK(slurp(data.folder / "panels/v3.npy") == slurp(data.folder / "grid/casme/right/v3.png.npy"));
+
+  const auto refused = [&](const Words& more, const std::string& message) {
+    const Ended e = explain(more, "no");
+    CHECK_MESSAGE(e.code == 2, e.err);
+    CHECK_MESSAGE(contains(e.err, message), e.err);
+    CHECK(!fs::exists(data.folder / "no"));
+  };
+  refused({}, "--casm_path is missing");
+  refused({"--casm_path", data.masker, "--layer", "layer2"}, "--layer has no effect");
+  refused({"--method", "grad_cam,rize", "--casm_path", data.masker}, "did you mean rise?");
+  refused({"--method", "casme,grad_cam", "--resnet_path", data.classifier}, "needs --casm_path");
+  refused({"--method", "grad_cam"}, "no classifier to explain");
+  refused({"--method", "grad_cam", "--casm_path", data.masker, "--class_id", "1"}, "--class_id has no effect");
+  refused({"--method", "grad_cam", "--casm_path", data.masker, "--target", "9"}, "class 9 cannot be explained");
+}
+
+TEST_CASE("explain: a grid of more than twelve images has pages") {
+  const TinyData data;
+  fs::create_directories(data.folder / "twice");
+  for (const char* copy : {"twice/a", "twice/b"})
+    fs::copy(data.folder / "val", data.folder / copy, fs::copy_options::recursive);
+  const Ended ended = penumbra({"explain", data.folder / "twice", "--method", "center", "--resnet_path",
+                                data.classifier, "--output_path", data.folder / "grid", "--batch_size", "5"});
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  const Image first = read_image(data.folder / "grid/grid.png"), second = read_image(data.folder / "grid/grid_2.png");
+  CHECK(first.width == second.width);
+  CHECK((first.height - second.height) % 10 == 0);  // twelve rows and two
+  CHECK(first.height - second.height > 10 * 96);
+  CHECK(!fs::exists(data.folder / "grid/grid_3.png"));
+}

@@ -59,8 +59,9 @@ OptionTable make_attribute_table() {
   table.add("overwrite", &A::overwrite, "write into a folder that has files in it").of_this_call();
   table
       .add("pictures", &A::pictures,
-           "beside each map: panel (image, map, overlay, and what they show), map or overlay alone, none")
-      .one_of({"panel", "map", "overlay", "none"});
+           "beside each map: panel (image, map, overlay, and what they show), map or overlay alone, none; grid: one "
+           "picture of methods x images")
+      .one_of({"panel", "map", "overlay", "grid", "none"});
   table.add("color_map", &A::color_map, "colours of maps in pictures").one_of({"viridis", "inferno", "jet", "gray"});
   table
       .add("normalize", &A::normalize,

@@ -86,24 +86,91 @@ struct Job {
   }
 };
 
+// What one map shows: "why cat, predicted dog".
+std::string words_of(const Job& job, const AttributedImage& one) {
+  return (one.target >= 0 ? "why " + job.name_of_class(one.target) + ", " : std::string{}) + "predicted " +
+         job.name_of_class(one.predicted);
+}
+
+// An image, its map in colours and both together, all `cell` pixels wide.
+struct Drawn {
+  Image pixels, colors, overlay;
+  std::string words;  // how the map became colours
+};
+Drawn draw(const Job& job, std::span<const float> image, std::span<const float> map, MapScale scale, int cell) {
+  const auto side = static_cast<int>(job.size);
+  ScaledMap scaled = scale_map(map, scale);
+  Drawn out;
+  out.pixels = enlarged(to_pixels(image, side, Normalize{}), cell, cell);
+  out.colors = enlarged(colored(scaled.values, side, side, parse_color_map(job.options.color_map)), cell, cell);
+  out.overlay = blended(out.pixels, out.colors, PanelOptions{}.alpha);
+  out.words = std::move(scaled.words);
+  return out;
+}
+
 // The picture beside a map.
-Image picture(const Job& job, const AttributedImage& done, std::span<const float> image, std::span<const float> map,
-              const Normalize& normalize) {
-  const auto side = static_cast<int>(job.size), cell = std::max(224, side);
-  const ScaledMap scaled = scale_map(map, parse_map_scale(job.options.normalize));
-  const Image pixels = enlarged(to_pixels(image, side, normalize), cell, cell);
-  const Image colors = enlarged(colored(scaled.values, side, side, parse_color_map(job.options.color_map)), cell, cell);
-  const Image overlay = blended(pixels, colors, PanelOptions{}.alpha);
-  if (job.options.pictures == "map") return colors;
-  if (job.options.pictures == "overlay") return overlay;
+Image picture(const Job& job, const AttributedImage& one, std::span<const float> image, std::span<const float> map) {
+  Drawn drawn =
+      draw(job, image, map, parse_map_scale(job.options.normalize), std::max(224, static_cast<int>(job.size)));
+  if (job.options.pictures == "map") return drawn.colors;
+  if (job.options.pictures == "overlay") return drawn.overlay;
   Sheet sheet;
-  sheet.columns = {"image", done.method, "overlay"};
-  std::string about = done.id + ": ";
-  about += done.target >= 0 ? "why " + job.name_of_class(done.target) : "no class";
-  about += ", predicted " + job.name_of_class(done.predicted);
-  sheet.rows.push_back({{}, {pixels, colors, overlay}, {about, scaled.words}});
+  sheet.columns = {"image", one.method, "overlay"};
+  sheet.rows.push_back(
+      {{}, {drawn.pixels, drawn.colors, drawn.overlay}, {one.id + ": " + words_of(job, one), drawn.words}});
   return compose(sheet);
 }
+
+// Methods x images, twelve images a page.
+class Grid {
+ public:
+  explicit Grid(const Job& job) : job_(job), pixels_(static_cast<std::size_t>(job.size * job.size)) {}
+
+  // One batch, once all methods have seen it: maps of each method (n, S, S), and what the first one that knows a class
+  // says about each image.
+  void add(const Batch& batch, const std::vector<std::vector<float>>& maps, const std::vector<AttributedImage>& about) {
+    for (std::size_t i = 0; i < about.size(); ++i) {
+      SheetRow row;
+      for (std::size_t m = 0; m < maps.size(); ++m) {
+        const bool mask = job_.makers[m]->masker() != nullptr;  // lies in [0, 1], and means what it is
+        Drawn drawn = draw(job_, batch.images.subspan(i * pixels_ * 3, pixels_ * 3),
+                           std::span(maps[m]).subspan(i * pixels_, pixels_),
+                           mask ? MapScale::unit : parse_map_scale(job_.options.normalize),
+                           std::max(96, static_cast<int>(job_.size)));
+        if (m == 0) row.cells.push_back(std::move(drawn.pixels));
+        row.cells.push_back(std::move(drawn.overlay));
+      }
+      row.caption.push_back(about[i].id + ": " + words_of(job_, about[i]));
+      sheet_.rows.push_back(std::move(row));
+      if (sheet_.rows.size() == rows_of_a_page) write();
+    }
+  }
+
+  void write() {
+    if (sheet_.rows.empty()) return;
+    sheet_.columns = {"image"};
+    bool masks = false;
+    for (const auto& maker : job_.makers) {
+      sheet_.columns.push_back(maker->method());
+      masks = masks || maker->masker();
+    }
+    sheet_.footer = {job_.options.normalize == "minmax" ? "maps from their smallest to their largest value"
+                                                        : "maps as they are, cut to 0 .. 1"};
+    if (masks) sheet_.footer[0] += "; masks (casme) as they are";
+    ++page_;
+    const Image page = compose(sheet_);
+    const std::string name = page_ == 1 ? "grid.png" : str("grid_", page_, ".png");
+    write_png((fs::path(job_.options.output_path) / name).string(), page.height, page.width, 3, page.rgb);
+    sheet_.rows.clear();
+  }
+
+ private:
+  static constexpr std::size_t rows_of_a_page = 12;
+  const Job& job_;
+  std::size_t pixels_;
+  Sheet sheet_;
+  int page_ = 0;
+};
 
 void write_summary(const Job& job, const AttributeRun& run, const std::string& device) {
   const AttributeOptions& o = job.options;
@@ -146,13 +213,17 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
     log::Progress progress("attribute", job.images.size() * methods, "map");
     for (const auto& maker : job.makers) maker->on_progress([&](std::int64_t maps) { progress.advance(maps); });
     const auto pixels = static_cast<std::size_t>(job.size * job.size);
+    const bool grid_wanted = options.pictures == "grid";
+    Grid grid(job);
     loader.start_epoch(0);
     while (const BatchPtr loaded = loader.next()) {
       const auto n = static_cast<std::size_t>(loaded->size);
       const Batch batch{loaded->size, job.size, std::span(loaded->images).first(n * pixels * 3), loaded->labels,
                         loaded->paths};
+      std::vector<std::vector<float>> all;  // for the grid
+      std::vector<AttributedImage> about(n);
       for (const auto& maker : job.makers) {
-        const Maps maps = (*maker)(batch);
+        Maps maps = (*maker)(batch);
         const std::size_t classes = maps.logits.size() / n;
         for (std::size_t i = 0; i < n; ++i) {
           AttributedImage one;
@@ -167,20 +238,23 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
           one.map = file + ".npy";
           const std::int64_t shape[] = {job.size, job.size};
           write_npy(one.map, shape, map);
-          if (options.pictures != "none") {
+          if (!grid_wanted && options.pictures != "none") {
             one.picture = file + ".png";
-            const Image drawn =
-                picture(job, one, batch.images.subspan(i * pixels * 3, pixels * 3), map, transform.normalize);
+            const Image drawn = picture(job, one, batch.images.subspan(i * pixels * 3, pixels * 3), map);
             write_png(one.picture, drawn.height, drawn.width, 3, drawn.rgb);
           }
           done(one);
+          if (about[i].id.empty() || (about[i].target < 0 && one.target >= 0)) about[i] = one;
         }
+        if (grid_wanted) all.push_back(std::move(maps.maps));
         if (interrupt::requested()) break;
       }
       run.interrupted = interrupt::requested();
       if (run.interrupted) break;
+      if (grid_wanted) grid.add(batch, all, about);
       run.images += loaded->size;
     }
+    grid.write();
     for (const BadFile& bad : loader.bad_files()) log::warn(bad.reason);
     run.bad = static_cast<std::int64_t>(loader.bad_files().size());
   }
