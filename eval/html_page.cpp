@@ -10,8 +10,8 @@ constexpr std::string_view style_sheet =
     "body{font:15px/1.45 system-ui,sans-serif;color:#222;background:#fff;max-width:1180px;margin:24px auto;"
     "padding:0 16px}\n"
     "h1{font-size:24px}h2{font-size:19px;margin-top:32px}\n"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
-    "th,td{padding:3px 10px;border-bottom:1px solid #e3e3e3;text-align:right}\n"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}\n"
+    "th,td{padding:3px 10px;border-bottom:1px solid #e3e3e3;text-align:right;white-space:nowrap}\n"
     "th:first-child,td:first-child{text-align:left}\n"
     "figure{margin:12px 0}figcaption{color:#555;font-size:13px}\n"
     "img,svg{max-width:100%;height:auto}\n";

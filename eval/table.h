@@ -20,6 +20,8 @@ class Table {
   std::string csv() const;
   // A LaTeX tabular, first column left, others right; characters that mean something to LaTeX are escaped.
   std::string latex() const;
+  const std::vector<std::string>& columns() const { return columns_; }
+  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
 
  private:
   std::vector<std::string> columns_;
