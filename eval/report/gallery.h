@@ -9,7 +9,6 @@
 
 #include "data/image.h"
 #include "eval/html_page.h"
-#include "eval/report/image_results.h"
 
 namespace pen::eval {
 

@@ -10,6 +10,7 @@
 #include "eval/html_page.h"
 #include "eval/networks.h"
 #include "eval/panel.h"
+#include "eval/report/extremes.h"
 #include "eval/report/gallery.h"
 #include "eval/report/run_curves.h"
 #include "eval/results_table.h"
@@ -28,13 +29,17 @@ std::string name_of_run(const std::string& folder) {
 
 Gallery make_gallery(const RunReportOptions& o, Device device) {
   const ImageResults results = read_image_results(o.per_image);
-  PEN_CHECK_AS(data, !results.metrics.empty(), "'", o.per_image, "' has no column of numbers");
-  std::string metric = o.metric;
+  const std::vector<std::size_t> columns = metric_columns(results);
+  PEN_CHECK_AS(data, !columns.empty(), "'", o.per_image, "' has no column of numbers");
+  std::size_t column = columns[0];
   for (const char* usual : {"F1", "IoU"})
-    if (o.metric.empty() && std::count(results.metrics.begin(), results.metrics.end(), usual)) metric = usual;
+    if (std::count(results.columns.begin(), results.columns.end(), usual)) column = metric_column(results, usual);
+  if (!o.metric.empty()) column = metric_column(results, o.metric);
   Gallery gallery;
-  gallery.metrics = results.metrics;
-  gallery.sorted_by = metric.empty() ? 0 : results.metric(metric);
+  for (const std::size_t c : columns) {
+    if (c == column) gallery.sorted_by = gallery.metrics.size();
+    gallery.metrics.push_back(results.columns[c]);
+  }
 
   std::vector<MaskMaker> maskers;
   for (std::size_t i = 0; i < std::min<std::size_t>(o.runs.size(), 2); ++i) {
@@ -46,15 +51,16 @@ Gallery make_gallery(const RunReportOptions& o, Device device) {
                "a gallery (--per_image) needs a training run, whose checkpoint draws the masks");
   const std::int64_t size = maskers[0].input_size();
   const Transform transform = Transform::score(static_cast<int>(size), o.break_ratio);
-  const std::vector<std::size_t> chosen = extremes(results, gallery.sorted_by, static_cast<std::size_t>(o.each));
+  const std::vector<std::size_t> chosen = extremes(results, column, static_cast<std::size_t>(o.each));
   log::Progress progress("gallery", static_cast<std::int64_t>(chosen.size()));
   ImagePipeline pipeline;
   Rng unused;
   std::vector<float> image(static_cast<std::size_t>(size * size * 3));
   for (const std::size_t i : chosen) {
-    const ImageResult& result = results.images[i];
-    pipeline.load(result.path, transform, unused, image.data());
-    GalleryItem item{result.path, result.values, to_pixels(image, static_cast<int>(size), transform.normalize), {}};
+    const std::string& path = results.images[i];
+    pipeline.load(path, transform, unused, image.data());
+    GalleryItem item{path, {}, to_pixels(image, static_cast<int>(size), transform.normalize), {}};
+    for (const std::size_t c : columns) item.values.push_back(results.values[i * results.columns.size() + c]);
     for (const MaskMaker& masker : maskers) item.masks.push_back(masker(image, 1, size, {}).maps);
     gallery.items.push_back(std::move(item));
     progress.advance(1);
