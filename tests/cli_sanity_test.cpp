@@ -149,6 +149,14 @@ TEST_CASE("sanity mprt: attribution methods by name") {
     CHECK(scores["cascading"]["conv1"]["spearman"].GetDouble() < 0.9);
     check_self_contained(slurp(folder + "/index.html"));
   }
+  const std::string folder = data.folder / "rise";
+  const Ended run =
+      penumbra(mprt(data, folder,
+                    {"--method", "rise", "--resnet_path", data.classifier, "--samples", "8", "--layer_depth", "1",
+                     "--randomise", "cascading", "--do_plot", "0", "--num_batches", "0"}));
+  CHECK_MESSAGE(run.code == 0, run.err);
+  CHECK(parse_json_file(folder + "/scores.json")["cascading"]["normal"]["spearman"].GetDouble() == 1);
+  CHECK(parse_json_file(folder + "/details.json")["run"]["samples"].GetInt64() == 8);
 }
 
 TEST_CASE("sanity drt: two maskers on one classifier") {
@@ -214,6 +222,8 @@ TEST_CASE("sanity: what does not go together is refused before anything is compu
   refused(2, {"--casm_path", data.masker, "--method", "grad_cma"}, {"grad_cma", "grad_cam"});
   refused(2, {"--casm_path", data.masker, "--method", "grad_cam", "--layer", "layr4"}, {"layr4", "layer4"});
   refused(2, {"--casm_path", data.masker, "--method", "grad_cam", "--target", "2"}, {"class 2", "0 to 1"});
+  refused(2, {"--casm_path", data.masker, "--method", "grad_cam", "--samples", "3"}, {"--samples", "no effect"});
+  refused(2, {"--method", "gradient"}, {"--casm_path", "--resnet_path"});
   refused(2, {"--casm_path", data.masker, "--plot_img_i", "7"}, {"--plot_img_i", "7"});
   refused(2, {"--casm_path", data.masker, "--plot_img_i", "1,1"}, {"twice"});
   refused(2, {"--casm_path", data.masker, "--target", "top1"}, {"--target", "no effect"});

@@ -33,19 +33,11 @@ OptionTable make_table() {
       .add("classifier_load_mode", &S::classifier_load_mode,
            "mprt: pickled is the checkpoint's own classifier, original that of resnet_path, path:FILE another")
       .placeholder("MODE");
-  table.add("resnet_path", &S::resnet_path, "mprt: the classifier of classifier_load_mode original")
+  table
+      .add("resnet_path", &S::resnet_path,
+           "mprt: the classifier of classifier_load_mode original, and of an attribution method without casm_path")
       .placeholder("FILE")
       .or_none();
-  table.add("layer", &S::layer, "mprt: layer that a class activation map reads; none: the last with feature maps")
-      .placeholder("NAME")
-      .or_none();
-  table
-      .add(
-          "target", &S::target,
-          "mprt: class that an attribution method explains: label, top1 (as the unchanged network sees it) or a number")
-      .placeholder("CLASS");
-  table.add("internal_batch", &S::internal_batch, "mprt: images that an attribution method sends through together")
-      .between(1, 65536);
   table.add("casm_path1", &S::casm_path1, "drt: the masker trained on true labels").placeholder("FILE").or_none();
   table.add("casm_path2", &S::casm_path2, "drt: the masker trained on train_shuffle.json")
       .placeholder("FILE")
@@ -82,6 +74,7 @@ OptionTable make_table() {
   table.group("Data");
   table.add("workers", &S::workers, "threads that read images; 0: the main thread does").between(0, 1024);
   table.add("batch_size", &S::batch_size, "images at a time").between(1, 65536);
+  add_method_options(table);
   add_compute_options(table);
   add_log_options(table, "the means as JSON on stdout too");
   return table;
@@ -95,24 +88,28 @@ void resolve_mprt(const SanityOptions& o, const OptionValues& values) {
   PEN_CHECK_AS(usage, !masker || !o.casm_path.empty(), "--method casme needs --casm_path, the masker's checkpoint");
   PEN_CHECK_AS(usage, classifier.kind != Kind::original || !o.resnet_path.empty(),
                "--classifier_load_mode original needs --resnet_path");
-  PEN_CHECK_AS(usage, classifier.kind != Kind::checkpoint || !o.casm_path.empty(), "--method ", o.method,
-               " needs a classifier: --casm_path, or --classifier_load_mode path:FILE");
-  rules::check_effect(values, classifier.kind == Kind::original, {"resnet_path"},
-                      "--classifier_load_mode is " + o.classifier_load_mode);
+  PEN_CHECK_AS(usage, classifier.kind != Kind::checkpoint || !o.casm_path.empty() || !o.resnet_path.empty(),
+               "--method ", o.method,
+               " needs a classifier: --casm_path, --resnet_path, or --classifier_load_mode "
+               "path:FILE");
+  rules::check_effect(
+      values, !masker && classifier.kind == Kind::checkpoint ? o.casm_path.empty() : classifier.kind == Kind::original,
+      {"resnet_path"}, "--classifier_load_mode is " + o.classifier_load_mode);
   rules::check_effect(values, masker || classifier.kind == Kind::checkpoint, {"casm_path"},
                       "--method is " + o.method + " and --classifier_load_mode " + o.classifier_load_mode);
   const std::string why = "--method is " + o.method;
   rules::check_effect(values, masker, {"use_p"}, why);
-  rules::check_effect(values, !masker, {"target", "internal_batch"}, why);
-  rules::check_effect(values, !masker && eval::attribution_method(o.method).at_layer, {"layer"}, why);
-  if (!masker) eval::parse_target(o.target);
+  rules::check_effect(values, !masker, {"target"}, why);
+  if (!masker) eval::attribution_method(o.method);
+  check_method_options(values, {o.method});
+  if (!masker) target_of(o, true);
 }
 
 void resolve_drt(const SanityOptions& o, const OptionValues& values) {
-  rules::check_effect(values, false,
-                      {"casm_path", "method", "classifier_load_mode", "resnet_path", "layer", "target",
-                       "internal_batch", "layer_depth", "randomise"},
-                      "it belongs to sanity mprt");
+  std::vector<std::string> others = {"casm_path",   "method",   "classifier_load_mode", "resnet_path", "target",
+                                     "layer_depth", "randomise"};
+  others.insert(others.end(), method_option_names().begin(), method_option_names().end());
+  rules::check_effect(values, false, others, "it belongs to sanity mprt");
   PEN_CHECK_AS(usage, !o.casm_path1.empty() && !o.casm_path2.empty(),
                "sanity drt needs --casm_path1 and --casm_path2, the checkpoints of two maskers");
 }

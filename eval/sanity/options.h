@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "base/run_options.h"
+#include "eval/attribution/options.h"
 
 namespace pen {
 
-struct SanityOptions : LogOptions, ComputeOptions {
+struct SanityOptions : LogOptions, ComputeOptions, MethodOptions {
   std::string what;  // mprt | drt
   std::string val_json, output_path;
   bool overwrite = false;
@@ -20,9 +21,6 @@ struct SanityOptions : LogOptions, ComputeOptions {
   std::string casm_path;
   std::string classifier_load_mode = "pickled";
   std::string resnet_path;
-  std::string layer;
-  std::string target = "label";
-  std::int64_t internal_batch = 16;
   std::int64_t layer_depth = 2;
   std::string randomise = "both";
   // drt

@@ -5,7 +5,7 @@
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/version.h"
-#include "eval/attribution/attributor.h"
+#include "eval/attribution/map_maker.h"
 #include "eval/options.h"
 #include "eval/sanity/batches.h"
 #include "eval/sanity/mprt.h"
@@ -29,21 +29,19 @@ Tested tested(const SanityOptions& o, const Metadata& images, Device device) {
       check_labels(images, o.val_json, masker->masker_classes(), "the masker of '" + o.casm_path + "'");
     return {masker_subject(masker), masker->classifier().file, masker->input_size()};
   }
-  using Kind = ClassifierSource::Kind;
-  const OpenedClassifier classifier = open_classifier(source.kind == Kind::checkpoint ? o.casm_path
-                                                      : source.kind == Kind::file     ? source.file
-                                                                                      : o.resnet_path,
-                                                      device);
-  const TargetRule target = parse_target(o.target);
-  if (target.kind == TargetRule::Kind::label)
+  MapMakerOptions whose;
+  whose.method = o.method;
+  whose.casm_path = o.casm_path;
+  whose.classifier_load_mode = o.classifier_load_mode;
+  whose.resnet_path = o.resnet_path;
+  const OpenedClassifier classifier = open_explained(whose, device);
+  const TargetRule target = target_of(o, true);
+  if (target.kind == TargetRule::Kind::label && attribution_method(o.method).by_class)
     check_labels(images, o.val_json, classifier.network->classes(), "the classifier of '" + classifier.file + "'");
-  AttributionOptions how;
-  how.layer = o.layer;
-  how.internal_batch = o.internal_batch;
-  how.seed = static_cast<std::uint64_t>(o.seed);
   const std::int64_t size = o.input_size ? o.input_size : classifier.input_size;
-  return {attribution_subject(attribution_method(o.method), how, target, classifier.network, size), classifier.file,
-          classifier.input_size};
+  return {attribution_subject(attribution_method(o.method), attribution_options(o, o.seed), target, classifier.network,
+                              size),
+          classifier.file, classifier.input_size};
 }
 
 Facts facts_of(const SanityOptions& o, const Tested& tested, const Mprt& mprt, std::int64_t size,
@@ -53,8 +51,15 @@ Facts facts_of(const SanityOptions& o, const Tested& tested, const Mprt& mprt, s
   if (o.method == "casme") facts.add("casm_path", o.casm_path);
   facts.add("classifier", tested.classifier).add("arch", mprt.subject().network->arch());
   if (o.use_p) facts.add("use_p", *o.use_p);
-  if (o.method != "casme") facts.add("target", o.target);
+  if (o.method != "casme") facts.add("target", o.target.empty() ? "label" : o.target);
   if (!o.layer.empty()) facts.add("layer", o.layer);
+  for (const auto& [name, number] :
+       {std::pair{"samples", o.samples}, std::pair{"steps", o.steps}, std::pair{"cells", o.cells},
+        std::pair{"window", o.window}, std::pair{"stride", o.stride}})
+    if (number > 0) facts.add(name, number);
+  for (const auto& [name, number] : {std::pair{"noise", o.noise}, std::pair{"keep", o.keep}})
+    if (number > 0) facts.add(name, number);
+  if (o.smooth >= 0) facts.add("smooth", o.smooth);
   facts.add("layer_depth", o.layer_depth).add("layers", mprt.layers()).add("randomise", o.randomise);
   facts.add("seed", o.seed).add("input_size", size).add("break_ratio", o.break_ratio);
   facts.add("batch_size", o.batch_size).add("device", device);
