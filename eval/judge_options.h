@@ -13,8 +13,6 @@ namespace pen {
 struct JudgedNetworks {
   std::string casm_base_path, classifier_load_mode = "pickled", resnet_path;
   std::optional<double> use_p;
-  std::string layer;
-  std::int64_t internal_batch = 16;
 };
 
 struct JudgedImages {
@@ -42,13 +40,6 @@ void add_judged_networks(OptionsOf<T>& table) {
       .placeholder("FILE")
       .or_none();
   table.add("use_p", &N::use_p, "target area for a masker with add_prob_layers").between(0, 1);
-  table.add("layer", &N::layer, "module that class activation methods read; none: the last one with feature maps")
-      .placeholder("NAME")
-      .or_none();
-  table
-      .add("internal_batch", &N::internal_batch,
-           "images, or altered copies of one, that attribution methods send through the network together")
-      .between(1, 65536);
 }
 
 template <class T>

@@ -23,19 +23,9 @@ namespace {
 rapidjson::Document json_of(const std::string& path) { return parse_json(slurp(path), path); }
 
 Ended evaluate(const TinyData& data, std::vector<std::string> more) {
-  std::vector<std::string> words{"evaluate",
-                                 "--val_json",
-                                 data.list,
-                                 "--progress",
-                                 "none",
-                                 "--bboxes_path",
-                                 data.boxes,
-                                 "--masks_path",
-                                 data.folder / "masks",
-                                 "--batch_size",
-                                 "3",
-                                 "--steps",
-                                 "4"};
+  std::vector<std::string> words{
+      "evaluate",     "--val_json",          data.list,      "--progress", "none", "--bboxes_path", data.boxes,
+      "--masks_path", data.folder / "masks", "--batch_size", "3"};
   words.insert(words.end(), more.begin(), more.end());
   return penumbra(words);
 }
@@ -53,7 +43,7 @@ TEST_CASE("evaluate: methods x metrics, as files and as a table") {
       evaluate(data, {"--methods", "casme,grad_cam,random,center,ones", "--casm_path", data.masker, "--metrics",
                       "LE,MaxBoxAcc,MaxBoxAccV2,PxAP,insertion,deletion,average_drop,road,pointing_game,"
                       "energy_pointing_game,sparseness,max_sensitivity,ms_per_image",
-                      "--samples", "2", "--output_path", out});
+                      "--sensitivity_samples", "2", "--curve_steps", "4", "--output_path", out});
   CAPTURE(ended.err);
   REQUIRE(ended.code == 0);
   for (const std::string name : {"casme", "grad_cam", "random", "center", "ones"}) {
@@ -98,8 +88,8 @@ TEST_CASE("evaluate: methods x metrics, as files and as a table") {
   CHECK(value(casme, "PxAP") == wsol["PxAP"]["performance"].GetDouble());
 
   // Nothing is overwritten unasked; the same call gives the same figures.
-  const std::vector<std::string> again{"--methods",     "casme", "--casm_path", data.masker,
-                                       "--output_path", out,     "--metrics",   "LE,insertion,road"};
+  const std::vector<std::string> again{"--methods", "casme",     "--casm_path",       data.masker,     "--output_path",
+                                       out,         "--metrics", "LE,insertion,road", "--curve_steps", "4"};
   ended = evaluate(data, again);
   CHECK(ended.code == 2);
   CHECK(contains(ended.err, "--overwrite"));

@@ -26,6 +26,7 @@ OptionTable make_evaluate_table() {
       .placeholder("FOLDER")
       .or_none();
   add_judged_networks(table);
+  add_method_options(table);
   add_judged_images(table);
   table.group("How");
   std::string names;
@@ -33,10 +34,10 @@ OptionTable make_evaluate_table() {
   table.add("metrics", &E::metrics, "of these, with commas between: " + names).placeholder("NAME,NAME..");
   table.add("protocol", &E::protocol, "of LE, and of maps without variation: paper or strict")
       .one_of({"paper", "strict"});
-  table.add("target", &E::target, "class that is explained and watched: label, top1 or a number").placeholder("CLASS");
-  table.add("steps", &E::steps, "of insertion and deletion").between(1, 10000);
-  table.add("samples", &E::samples, "of max_sensitivity").between(1, 10000);
-  table.add("radius", &E::radius, "of max_sensitivity's noise, in normalised values").above(0);
+  table.add("curve_steps", &E::curve_steps, "of insertion and deletion; 28 are 224*8 pixels each at 224x224")
+      .between(1, 10000);
+  table.add("sensitivity_samples", &E::sensitivity_samples, "noisy images of max_sensitivity").between(1, 10000);
+  table.add("sensitivity_radius", &E::sensitivity_radius, "of their noise, in normalised values").above(0);
   table.add("cam_curve_interval", &E::cam_curve_interval, "thresholds of MaxBoxAcc and PxAP").between(0.0001, 1);
   table.add("bootstrap", &E::bootstrap, "resamples for the confidence intervals; 0: none").between(0, 1000000);
   table.add("confidence", &E::confidence, "level of the intervals").between(0.5, 0.9999);
@@ -113,7 +114,7 @@ void resolve(EvaluateOptions& options, OptionValues& values) {
                "--methods says whose maps are judged, or --maps where they are");
   resolve_judged_images(options, values);
   for (const std::string& name : words_of(options.metrics, "--metrics")) eval::metric(name);
-  eval::parse_target(options.target);
+  target_of(options, true);
   parse_classifier_load_mode(options.classifier_load_mode);
   rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
   const bool casme = !options.casm_base_path.empty();
@@ -124,6 +125,8 @@ void resolve(EvaluateOptions& options, OptionValues& values) {
     for (const std::string& name : eval::control_names())
       if (!eval::find_attribution(name)) options.methods += "," + name;
   }
+  check_method_options(values,
+                       options.methods.empty() ? std::vector<std::string>{} : words_of(options.methods, "--methods"));
   if (options.methods.empty()) return;
   for (const std::string& name : words_of(options.methods, "--methods")) {
     eval::check_map_method(name);

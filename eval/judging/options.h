@@ -5,16 +5,17 @@
 #include <string>
 #include <vector>
 
+#include "eval/attribution/options.h"
 #include "eval/judge_options.h"
 
 namespace pen {
 
-struct EvaluateOptions : JudgedNetworks, JudgedImages, LogOptions, ComputeOptions {
+struct EvaluateOptions : JudgedNetworks, JudgedImages, MethodOptions, LogOptions, ComputeOptions {
   std::string methods, maps;  // methods: names with commas between
   std::string metrics = "insertion,deletion,average_drop,average_increase,average_gain,road,sparseness";
-  std::string protocol = "paper", target = "label";
-  std::int64_t steps = 28, samples = 10;
-  double radius = 0.02, cam_curve_interval = 0.01;
+  std::string protocol = "paper";
+  std::int64_t curve_steps = 28, sensitivity_samples = 10;
+  double sensitivity_radius = 0.02, cam_curve_interval = 0.01;
   std::int64_t bootstrap = 1000;
   double confidence = 0.95;
   std::string output_path;

@@ -55,10 +55,10 @@ std::string result_json(const MethodResult& result, const EvaluateOptions& o, co
     json.field("seed", o.seed).end_object();
   }
   json.key("run").begin_object();
-  if (!judge.empty()) json.field("classifier", judge).field("watched_class", o.target);
+  if (!judge.empty()) json.field("classifier", judge).field("watched_class", o.target.empty() ? "label" : o.target);
   if (!result.explained.empty()) json.field("explained_class", result.explained);
   json.field("dataset", o.dataset.empty() ? o.val_json : o.dataset + " " + o.dataset_split);
-  json.field("steps", o.steps).field("version", version()).field("device", device);
+  json.field("curve_steps", o.curve_steps).field("version", version()).field("device", device);
   json.field("seconds", result.seconds).end_object().end_object();
   return json.text() + "\n";
 }
@@ -69,10 +69,10 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
   JudgeOptions how;
   for (const std::string& name : words_of(options.metrics, "--metrics")) how.metrics.push_back(metric(name));
   how.protocol = parse_protocol(options.protocol);
-  how.target = parse_target(options.target);
-  how.steps = options.steps;
-  how.samples = options.samples;
-  how.radius = options.radius;
+  how.target = target_of(options, true);
+  how.steps = options.curve_steps;
+  how.samples = options.sensitivity_samples;
+  how.radius = options.sensitivity_radius;
   how.cam_curve_interval = options.cam_curve_interval;
   how.seed = static_cast<std::uint64_t>(options.seed);
 
@@ -98,9 +98,7 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
   wanted.resnet_path = options.resnet_path;
   wanted.use_p = options.use_p;
   wanted.protocol = how.protocol;
-  wanted.attribution.layer = options.layer;
-  wanted.attribution.internal_batch = options.internal_batch;
-  wanted.attribution.seed = how.seed;
+  wanted.attribution = attribution_options(options, options.seed);
   wanted.target = [&](std::int64_t classes) {
     PEN_CHECK_AS(data, how.target.kind != TargetRule::Kind::label || dataset.class_count() == classes,
                  "the images have ", dataset.class_count(), " classes, the classifier ", classes,

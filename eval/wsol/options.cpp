@@ -32,12 +32,14 @@ OptionTable make_table() {
            "best: the last epoch in the folder casm_base_path; specific: the file casm_base_path")
       .one_of({"best", "specific"});
   add_judged_networks(table);
+  add_method_options(table);
   add_judged_images(table);
 
   table.group("How");
   table
       .add("protocol", &W::protocol,
-           "paper: attribution methods explain class 0 where the reference does; strict: the image's class")
+           "paper: attribution methods explain class 0 where the reference does; strict: the image's class. target "
+           "says another")
       .one_of({"paper", "strict"});
   table.add("cam_curve_interval", &W::cam_curve_interval, "from one threshold to the next").between(0.0001, 1);
   table.add("box_v2_metric", &W::box_v2_metric, "MaxBoxAccV2 (all contours, IoU 0.3, 0.5, 0.7) instead of MaxBoxAcc");
@@ -83,7 +85,9 @@ void resolve(WsolOptions& options, OptionValues& values) {
                            std::find(controls.begin(), controls.end(), options.cam_loader) == controls.end();
   PEN_CHECK_AS(usage, !attribution || !options.resnet_path.empty() || !options.casm_base_path.empty(), "--cam_loader ",
                options.cam_loader, " needs --resnet_path, the classifier that it explains");
-  rules::check_effect(values, attribution, {"layer", "internal_batch"}, "--cam_loader is no attribution method");
+  check_method_options(values, attribution ? std::vector{torchray ? options.torchray_method : options.cam_loader}
+                                           : std::vector<std::string>{});
+  rules::check_effect(values, attribution, {"target"}, "--cam_loader is no attribution method");
   rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
   PEN_CHECK_AS(usage, !options.output_base_path.empty() || !options.casm_base_path.empty(),
                "--output_base_path is missing: the file or folder for the results");

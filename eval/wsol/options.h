@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <string>
 
+#include "eval/attribution/options.h"
 #include "eval/judge_options.h"
 
 namespace pen {
 
-struct WsolOptions : JudgedNetworks, JudgedImages, LogOptions, ComputeOptions {
+struct WsolOptions : JudgedNetworks, JudgedImages, MethodOptions, LogOptions, ComputeOptions {
   std::string cam_loader, torchray_method, maps, casme_load_mode = "best";
   // How
   std::string protocol = "paper";

@@ -93,11 +93,11 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   wanted.use_p = options.use_p;
   wanted.protocol = parse_protocol(options.protocol);
   wanted.size = options.input_size;
-  wanted.attribution.layer = options.layer;
-  wanted.attribution.internal_batch = options.internal_batch;
-  wanted.attribution.seed = static_cast<std::uint64_t>(options.seed);
+  wanted.attribution = attribution_options(options, options.seed);
   Dataset dataset(options);
-  wanted.target = [&](std::int64_t classes) { return explained_class(dataset, wanted.protocol, classes); };
+  wanted.target = [&](std::int64_t classes) {
+    return options.target.empty() ? explained_class(dataset, wanted.protocol, classes) : parse_target(options.target);
+  };
   const MapSource source = open_map_source(wanted, device);
   run.method = source.name;
   dataset.set_size(source.size);
