@@ -123,7 +123,7 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
     log::info(str("evaluate ", method, ": ", dataset.size(), " images at ", source.size, "x", source.size, ", ",
                   options.protocol, " protocol, on ", device_in_words));
     const auto start = std::chrono::steady_clock::now();
-    run.interrupted = !wsol::each_batch(dataset, judge.reads_images(), file_name(method),
+    run.interrupted = !wsol::each_batch(dataset, judge.reads_images(), file_name(method), device,
                                         [&](const Batch& batch, std::int64_t first) { judge.add(batch, first); });
     if (run.interrupted) return run;
     MethodResult result;

@@ -15,6 +15,7 @@
 #include "eval/box.h"
 #include "eval/opencv_threads.h"
 #include "eval/wsol/box_accuracy.h"
+#include "tensor/memory.h"
 
 namespace pen::eval::wsol {
 namespace {
@@ -171,12 +172,13 @@ void Dataset::check_files() const {
   }
 }
 
-bool each_batch(const Dataset& dataset, bool images, const std::string& what,
+bool each_batch(const Dataset& dataset, bool images, const std::string& what, Device device,
                 const std::function<void(const Batch&, std::int64_t first)>& body) {
   const JudgedImages& options = dataset.options();
   log::Progress progress(what, dataset.size());
   std::int64_t done = 0;
   const auto one = [&](const Batch& batch) {
+    if (done > 0 && batch.n < options.batch_size) release_cached_memory(device);
     body(batch, done);
     done += batch.n;
     progress.advance(batch.n);

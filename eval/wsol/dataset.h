@@ -14,6 +14,7 @@
 #include "eval/judge_options.h"
 #include "eval/true_masks.h"
 #include "eval/wsol/metadata.h"
+#include "kernels/types.h"
 
 namespace pen::eval::wsol {
 
@@ -76,7 +77,9 @@ class Dataset : public SampleSource {
 
 // Calls body(batch, number of its first image) for batches in the data set's order, with progress called `what`.
 // Without `images` a batch has n and nothing else. false: interrupted by Ctrl-C.
-bool each_batch(const Dataset& dataset, bool images, const std::string& what,
+// A last batch that is smaller than the others starts without the memory that tensors keep for reuse, because buffers
+// of its sizes would come on top of theirs.
+bool each_batch(const Dataset& dataset, bool images, const std::string& what, Device device,
                 const std::function<void(const Batch& batch, std::int64_t first)>& body);
 
 }  // namespace pen::eval::wsol

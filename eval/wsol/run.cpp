@@ -110,27 +110,28 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   WsolReport report{run, options, nullptr, nullptr, nullptr, {}, device_in_words, {}, {}};
   const auto start = std::chrono::steady_clock::now();
   const auto side = static_cast<int>(source.size);
-  const bool done = each_batch(dataset, source.reads_images, "wsol", [&](const Batch& batch, std::int64_t first) {
-    const auto n = static_cast<std::size_t>(batch.n);
-    const std::size_t each = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
-    for (std::int64_t i = first; i < first + batch.n; ++i) report.ids.push_back(dataset.id(i));
-    const std::span<const std::string> ids = std::span(report.ids).last(n);
-    const std::vector<double> maps = source.maps(batch, ids);
-    if (dataset.has_boxes()) {
-      std::vector<std::vector<Box>> boxes;
-      for (std::int64_t i = first; i < first + batch.n; ++i) boxes.push_back(dataset.boxes(i));
-      v1.add(maps, batch.n, side, side, boxes, ids);
-      v2.add(maps, batch.n, side, side, boxes, ids);
-    }
-    if (dataset.has_masks()) {
-      std::vector<std::uint8_t> truth(each * n);
-      parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i)
-          dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
+  const bool done =
+      each_batch(dataset, source.reads_images, "wsol", device, [&](const Batch& batch, std::int64_t first) {
+        const auto n = static_cast<std::size_t>(batch.n);
+        const std::size_t each = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
+        for (std::int64_t i = first; i < first + batch.n; ++i) report.ids.push_back(dataset.id(i));
+        const std::span<const std::string> ids = std::span(report.ids).last(n);
+        const std::vector<double> maps = source.maps(batch, ids);
+        if (dataset.has_boxes()) {
+          std::vector<std::vector<Box>> boxes;
+          for (std::int64_t i = first; i < first + batch.n; ++i) boxes.push_back(dataset.boxes(i));
+          v1.add(maps, batch.n, side, side, boxes, ids);
+          v2.add(maps, batch.n, side, side, boxes, ids);
+        }
+        if (dataset.has_masks()) {
+          std::vector<std::uint8_t> truth(each * n);
+          parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t i = begin; i < end; ++i)
+              dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
+          });
+          pixels.add(maps, truth, batch.n, ids);
+        }
       });
-      pixels.add(maps, truth, batch.n, ids);
-    }
-  });
   run.interrupted = !done;
   if (!done) return run;
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
