@@ -17,9 +17,9 @@ struct SanityRun {
 
 // Parameter randomisation (options.what mprt) or data randomisation (drt) on the images of options.val_json, and its
 // results in options.output_path. Networks and options are checked before the first image is read. Memory: one batch,
-// its maps, two copies of the classifier's weights, the pictures; of an image only its figures are kept.
-// Errors: kind data for images and metadata, checkpoint for the networks' files (two maskers on different classifiers
-// too), usage for options.
+// its maps, two copies of the classifier's weights, the pictures, and the convolutions' packed weights, which fill
+// their cache (512 MiB at most) as layers change; of an image only its figures are kept. Errors: kind data for images
+// and metadata, checkpoint for the networks' files (two maskers on different classifiers too), usage for options.
 SanityRun run_sanity(const SanityOptions& options, Device device, const std::string& device_in_words);
 
 // Both checkpoints' classifiers must be one kind of network: the same architecture, widths, classes, class names and
