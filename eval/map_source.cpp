@@ -3,39 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <map>
 
 #include "base/check.h"
 #include "base/nearest.h"
+#include "eval/attribution/controls.h"
 #include "eval/npy.h"
 #include "eval/options.h"
 
 namespace pen::eval {
 namespace {
 namespace fs = std::filesystem;
-
-// Ranks by falling distance: equal distances share the mean of their ranks. The middle is pixel (S/2, S/2), as the
-// reference's coordinates -112..111 have it (gaussian_map() of the attribution controls is symmetric).
-std::vector<double> ranked_gaussian(std::int64_t size) {
-  const std::int64_t middle = size / 2;
-  const auto squared = [&](std::int64_t i) {
-    const std::int64_t y = i / size - middle, x = i % size - middle;
-    return x * x + y * y;
-  };
-  std::map<std::int64_t, std::int64_t, std::greater<>> counts;
-  for (std::int64_t i = 0; i < size * size; ++i) ++counts[squared(i)];
-  std::map<std::int64_t, double> rank;
-  double below = 0;
-  for (const auto& [distance, count] : counts) {
-    rank[distance] = below + static_cast<double>(count + 1) / 2;
-    below += static_cast<double>(count);
-  }
-  const double least = rank.rbegin()->second, most = rank.begin()->second;
-  std::vector<double> out(static_cast<std::size_t>(size * size));
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = most > least ? (rank[squared(static_cast<std::int64_t>(i))] - least) / (most - least) : 1;
-  return out;
-}
 
 fs::path map_file(const std::string& folder, const std::string& id) {
   const fs::path base(folder), path(id);
@@ -65,11 +42,8 @@ std::vector<double> control_map(const std::string& name, std::int64_t size) {
   const auto pixels = static_cast<std::size_t>(size * size);
   if (name == "zeros") return std::vector<double>(pixels, 0.0);
   if (name == "ones") return std::vector<double>(pixels, 1.0);
-  if (name == "gaussian") return ranked_gaussian(size);
-  if (name != "center") return {};
-  const auto margin = static_cast<std::int64_t>(std::nearbyint(33.0 * static_cast<double>(size) / 224.0));
-  const std::vector<float> mask = box_mask({margin, margin, size - margin, size - margin}, size);
-  return {mask.begin(), mask.end()};
+  if (name == "gaussian") return gaussian_map(size);
+  return name == "center" ? center_map(size) : std::vector<double>{};
 }
 
 std::vector<double> unit_range(std::span<const float> maps, std::int64_t n, Protocol protocol) {

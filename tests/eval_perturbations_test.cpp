@@ -184,12 +184,12 @@ TEST_CASE("attribution: controls") {
     }
   check_near(answer("sobel", network, Tensor::from(step, {1, 8, 8, 3}), {}), want, 1e-12);
 
-  const std::vector<float> center = center_map(224);
+  const std::vector<double> center = center_map(224);
   CHECK(std::accumulate(center.begin(), center.end(), 0.0) == 158 * 158);
   CHECK((center[33 * 224 + 33] == 1 && center[32 * 224 + 33] == 0 && center[190 * 224 + 190] == 1 &&
          center[191 * 224 + 190] == 0));
 
-  const std::vector<float> gaussian = gaussian_map(9);
+  const std::vector<double> gaussian = gaussian_map(9);
   CHECK(gaussian[4 * 9 + 4] == 1);
   for (const std::size_t corner : {0, 8, 72, 80}) CHECK(gaussian[corner] == 0);
   for (std::size_t y = 0; y < 9; ++y)

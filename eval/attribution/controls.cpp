@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "base/check.h"
@@ -14,8 +15,8 @@
 namespace pen::eval {
 namespace {
 
-Attribution same_for_all(const Question& question, const std::vector<float>& map) {
-  std::vector<float> maps;
+Attribution same_for_all(const Question& question, const std::vector<double>& map) {
+  std::vector<double> maps;
   for (std::int64_t i = 0; i < question.x.size(0); ++i) maps.insert(maps.end(), map.begin(), map.end());
   return {Tensor::from(maps, {question.x.size(0), question.x.size(1), question.x.size(2)}), {}};
 }
@@ -66,34 +67,33 @@ Attribution sobel(const Question& question) {
 
 }  // namespace
 
-std::vector<float> center_map(std::int64_t size) {
+std::vector<double> center_map(std::int64_t size) {
   const auto border = static_cast<std::int64_t>(std::nearbyint(33.0 * static_cast<double>(size) / 224.0));
-  std::vector<float> map(static_cast<std::size_t>(size * size), 0.0f);
+  std::vector<double> map(static_cast<std::size_t>(size * size), 0.0);
   for (std::int64_t y = border; y < size - border; ++y)
     for (std::int64_t x = border; x < size - border; ++x) map[static_cast<std::size_t>(y * size + x)] = 1;
   return map;
 }
 
-std::vector<float> gaussian_map(std::int64_t size) {
-  // Squared distances from the middle in half pixels are integers, so that ties are exact.
-  const auto distance = [size](std::int64_t y, std::int64_t x) {
-    const std::int64_t dy = 2 * y - (size - 1), dx = 2 * x - (size - 1);
-    return dy * dy + dx * dx;
+std::vector<double> gaussian_map(std::int64_t size) {
+  // The value falls with the distance, and equal squared distances are equal integers.
+  const std::int64_t middle = size / 2;
+  const auto squared = [&](std::int64_t i) {
+    const std::int64_t y = i / size - middle, x = i % size - middle;
+    return x * x + y * y;
   };
-  std::map<std::int64_t, std::int64_t> count;  // of pixels at each distance
-  for (std::int64_t y = 0; y < size; ++y)
-    for (std::int64_t x = 0; x < size; ++x) ++count[distance(y, x)];
+  std::map<std::int64_t, std::int64_t, std::greater<>> counts;  // the farthest first
+  for (std::int64_t i = 0; i < size * size; ++i) ++counts[squared(i)];
   std::map<std::int64_t, double> rank;
-  std::int64_t below = 0;
-  for (auto it = count.rbegin(); it != count.rend(); ++it) {  // the farthest has the smallest value
-    rank[it->first] = static_cast<double>(below) + (static_cast<double>(it->second) + 1) / 2;
-    below += it->second;
+  double below = 0;
+  for (const auto& [distance, count] : counts) {
+    rank[distance] = below + static_cast<double>(count + 1) / 2;
+    below += static_cast<double>(count);
   }
-  const double low = rank.rbegin()->second, high = rank.begin()->second;
-  std::vector<float> map;
-  for (std::int64_t y = 0; y < size; ++y)
-    for (std::int64_t x = 0; x < size; ++x)
-      map.push_back(high > low ? static_cast<float>((rank[distance(y, x)] - low) / (high - low)) : 0.0f);
+  const double least = rank.rbegin()->second, most = rank.begin()->second;
+  std::vector<double> map(static_cast<std::size_t>(size * size));
+  for (std::size_t i = 0; i < map.size(); ++i)
+    map[i] = most > least ? (rank[squared(static_cast<std::int64_t>(i))] - least) / (most - least) : 1;
   return map;
 }
 
