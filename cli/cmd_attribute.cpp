@@ -23,7 +23,7 @@ std::string json_line(const eval::AttributedImage& one) {
 
 int run(const AttributeOptions& options, const Invocation&) {
   if (options.list_methods) {
-    std::fputs(eval::method_table().c_str(), stdout);
+    std::fputs(eval::method_list().c_str(), stdout);
     return 0;
   }
   interrupt::install();

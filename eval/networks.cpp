@@ -46,8 +46,10 @@ void in_pieces(std::span<const float> images, std::int64_t n, std::int64_t size,
   PEN_CHECK(n >= 1 && static_cast<std::int64_t>(images.size()) == n * values, "evaluation: ", images.size(),
             " values for ", n, " images of side ", size);
   const NoGrad no_grad;
-  for (std::int64_t first = 0; first < n; first += images_at_once) {
-    const std::int64_t count = std::min(images_at_once, n - first);
+  // As equal as can be: pieces of one size need one set of buffers.
+  const std::int64_t pieces = (n + images_at_once - 1) / images_at_once;
+  for (std::int64_t p = 0; p < pieces; ++p) {
+    const std::int64_t first = p * n / pieces, count = (p + 1) * n / pieces - first;
     const auto piece =
         images.subspan(static_cast<std::size_t>(first * values), static_cast<std::size_t>(count * values));
     body(image_tensor(piece, count, size, device), first, count);

@@ -21,6 +21,7 @@
 #include "eval/score_report.h"
 #include "eval/table.h"
 #include "eval/true_masks.h"
+#include "tensor/memory.h"
 
 namespace pen::eval {
 namespace {
@@ -209,6 +210,8 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
       const std::int64_t n = loaded->size, pixels = job.size * job.size;
       const Batch batch{n, job.size, std::span(loaded->images).first(static_cast<std::size_t>(n * pixels * 3)),
                         loaded->labels, loaded->paths};
+      // The last batch has shapes of its own: what is kept for those of the others makes room.
+      if (loaded->size < options.batch_size) release_cached_memory(device);
       Maps maps;
       if (job.maker) maps = (*job.maker)(batch);
       if (job.maker && !job.maker->masker()) stretch_to_unit(maps.maps, n);

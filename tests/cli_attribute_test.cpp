@@ -162,7 +162,8 @@ TEST_CASE("attribute: layers and methods are listed") {
   CHECK(!contains(layers.out, "| fc"));
   const Ended methods = penumbra({"attribute", "--list-methods"});
   CHECK(methods.code == 0);
-  for (const std::string& name : eval::attribution_names()) CHECK(contains(methods.out, "| " + name + " "));
+  for (const std::string& name : eval::attribution_names())
+    CHECK(contains("\n" + methods.out, "\n" + name + "\n  map "));
 }
 
 TEST_CASE("attribute: what cannot be run is refused before any file is written") {
@@ -226,6 +227,20 @@ TEST_CASE("score: attribution methods are modes, under the reference's names too
   CHECK(details["run"]["layer"].GetString() == std::string("layer2"));
   CHECK(details["run"]["target"].GetString() == std::string("label"));
   CHECK(data.classifier == details["run"]["classifier"].GetString());
+  // avg_mask is that of the maps scaled to [0, 1].
+  REQUIRE(attribute(data, {"--val_json", data.list, "--method", "grad_cam", "--layer", "layer2", "--pictures", "none",
+                           "--output_path", data.folder / "raw"})
+              .code == 0);
+  double sum = 0;
+  for (const std::string& file : files_below(data.folder / "raw")) {
+    if (!file.ends_with(".npy")) continue;
+    std::vector<float> map = eval::read_npy(data.folder / ("raw/" + file)).floats();
+    eval::stretch_to_unit(map, 1);
+    for (const float v : map) sum += static_cast<double>(v) / (32 * 32 * TinyData::images);
+  }
+  CHECK(sum > 0);
+  CHECK(parse_json(slurp(data.folder / "b.json"), "totals")["avg_mask"].GetDouble() ==
+        doctest::Approx(sum).epsilon(1e-4));
   REQUIRE(score("grad_cam", {"--resnet_path", data.classifier, "--layer", "layer1"}, "c.json").code == 0);
   CHECK(slurp(data.folder / "c.json") != slurp(data.folder / "b.json"));
 

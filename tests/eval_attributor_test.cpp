@@ -2,11 +2,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "eval/attribution/attributor.h"
 #include "eval/attribution/probe.h"
 #include "tests/compare.h"
 #include "tests/golden_state.h"
+#include "tests/paths.h"
+#include "tests/scratch.h"
 #include "tests/toy_classifier.h"
 
 using namespace pen;
@@ -167,6 +170,13 @@ TEST_CASE("attributor: maps are enlarged with aligned corners") {
   CHECK((out[0] == 0 && out[4] == 1 && out[20] == 2 && out[24] == 3 && out[12] == 1.5f && out[1] == 0.25f));
 }
 
+TEST_CASE("attributor: maps are scaled to [0, 1] one by one") {
+  std::vector<float> maps{-2, 0, 2, 6, 5, 5, 5, 5};
+  stretch_to_unit(maps, 2);
+  CHECK(maps == std::vector<float>{0, 0.25f, 0.5f, 1, 0, 0, 0, 0});
+  CHECK_THROWS_AS(stretch_to_unit(maps, 3), Error);
+}
+
 TEST_CASE("attributor: layers are listed in order; unknown ones are refused with the nearest") {
   const auto network = small_resnet();
   const std::vector<Layer> layers = layers_of(*network, S);
@@ -234,11 +244,21 @@ TEST_CASE("attributor: the list of methods is complete and each entry says where
                                            "center",
                                            "gaussian"};
   CHECK(attribution_methods().size() == wanted.size());
+  const std::string docs =
+      test::slurp((std::filesystem::path(test::tests_folder()).parent_path() / "docs/attribution.md").string());
   for (const std::string& name : wanted) CHECK_MESSAGE(find_attribution(name), name);
   for (const Method& method : attribution_methods()) {
     CHECK(!method.formula.empty());
     CHECK(!method.paper.empty());
     CHECK(!method.cost.empty());
     CHECK(method.at_layer == method.reads("layer"));
+    // The documentation has the same line; | ends a cell there.
+    std::string row = "| " + std::string(method.name) + " |";
+    for (const std::string_view cell : {method.formula, method.paper, method.cost, method.options}) {
+      row += ' ';
+      for (const char c : cell) row += c == '|' ? std::string("\\|") : std::string(1, c);
+      row += cell.empty() ? "|" : " |";
+    }
+    CHECK_MESSAGE(contains(docs, row), row);
   }
 }

@@ -74,10 +74,12 @@ Maps Attributor::operator()(const Batch& batch) {
             "attribution: ", batch.labels.size(), " labels for ", batch.n, " images");
   Maps out;
   out.maps.reserve(count * pixels);
-  // A method of many passes fills the internal batch with copies of one image.
-  const auto at_once = static_cast<std::size_t>(method_->many ? 1 : options_.internal_batch);
-  for (std::size_t first = 0; first < count; first += at_once) {
-    const std::size_t n = std::min(at_once, count - first);
+  // A method of many passes fills the internal batch with copies of one image. Pieces are as equal as can be, so that one
+  // set of buffers does for all.
+  const std::int64_t at_once = method_->many ? 1 : options_.internal_batch, pieces = (batch.n + at_once - 1) / at_once;
+  for (std::int64_t p = 0; p < pieces; ++p) {
+    const auto first = static_cast<std::size_t>(p * batch.n / pieces);
+    const auto n = static_cast<std::size_t>((p + 1) * batch.n / pieces) - first;
     const std::span<const float> images = batch.images.subspan(first * values, n * values);
     const Tensor x = Tensor::from_memory(images.data(), images.size(), {static_cast<std::int64_t>(n), size_, size_, 3},
                                          DType::f32, network_->device())

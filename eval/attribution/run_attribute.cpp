@@ -21,6 +21,7 @@
 #include "eval/options.h"
 #include "eval/panel.h"
 #include "eval/table.h"
+#include "tensor/memory.h"
 
 namespace pen::eval {
 namespace {
@@ -133,10 +134,9 @@ class Grid {
       SheetRow row;
       for (std::size_t m = 0; m < maps.size(); ++m) {
         const bool mask = job_.makers[m]->masker() != nullptr;  // lies in [0, 1], and means what it is
-        Drawn drawn = draw(job_, batch.images.subspan(i * pixels_ * 3, pixels_ * 3),
-                           std::span(maps[m]).subspan(i * pixels_, pixels_),
-                           mask ? MapScale::unit : parse_map_scale(job_.options.normalize),
-                           std::max(96, static_cast<int>(job_.size)));
+        Drawn drawn = draw(
+            job_, batch.images.subspan(i * pixels_ * 3, pixels_ * 3), std::span(maps[m]).subspan(i * pixels_, pixels_),
+            mask ? MapScale::unit : parse_map_scale(job_.options.normalize), std::max(96, static_cast<int>(job_.size)));
         if (m == 0) row.cells.push_back(std::move(drawn.pixels));
         row.cells.push_back(std::move(drawn.overlay));
       }
@@ -220,6 +220,8 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
       const auto n = static_cast<std::size_t>(loaded->size);
       const Batch batch{loaded->size, job.size, std::span(loaded->images).first(n * pixels * 3), loaded->labels,
                         loaded->paths};
+      // The last batch has shapes of its own: what is kept for those of the others makes room.
+      if (loaded->size < options.batch_size) release_cached_memory(device);
       std::vector<std::vector<float>> all;  // for the grid
       std::vector<AttributedImage> about(n);
       for (const auto& maker : job.makers) {
@@ -276,12 +278,14 @@ std::string layer_table(const AttributeOptions& o, Device device) {
   return table.markdown();
 }
 
-std::string method_table() {
-  Table table({"method", "map", "paper", "passes for each image", "options"});
-  for (const Method& m : attribution_methods())
-    table.add({std::string(m.name), std::string(m.formula), std::string(m.paper), std::string(m.cost),
-               m.options.empty() ? "-" : std::string(m.options)});
-  return table.markdown();
+std::string method_list() {
+  std::string text;
+  for (const Method& m : attribution_methods()) {
+    text += str(text.empty() ? "" : "\n", m.name, "\n  map      ", m.formula, "\n  paper    ", m.paper, "\n  passes   ",
+                m.cost, "\n");
+    if (!m.options.empty()) text += str("  options  ", m.options, "\n");
+  }
+  return text;
 }
 
 }  // namespace pen::eval

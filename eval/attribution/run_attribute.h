@@ -61,8 +61,8 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
 
 // The layers of the classifier that options name, with the shapes of their results, as a Markdown table.
 std::string layer_table(const AttributeOptions& options, Device device);
-// Name, formula, paper, cost and options of every method, as a Markdown table.
-std::string method_table();
+// Name, formula, paper, cost and options of every method, for people.
+std::string method_list();
 
 }  // namespace eval
 }  // namespace pen
