@@ -21,6 +21,7 @@ Command compare_command();
 Command explain_command();
 Command sanity_command();
 Command attribute_command();
+Command ckpt_command();
 Command report_command();
 Command bench_command();
 Command doctor_command();

@@ -11,9 +11,6 @@
 namespace pen {
 namespace {
 
-const char* const known_parts[] = {"state_dict_classifier", "state_dict_masker", "optimizer_classifier",
-                                   "optimizer_masker"};
-
 const char* file_dtype(DType dtype) {
   switch (dtype) {
     case DType::f32:
@@ -52,8 +49,9 @@ Tensor read_tensor(const torch::Source& source, const SafetensorsFile& file, con
 // "optimizer_masker.final.0.weight.exp_avg" -> ("optimizer_masker", "final.0.weight.exp_avg"); "zoo.3.conv1.weight" ->
 // ("zoo.3", "conv1.weight"); a plain name belongs to the classifier.
 std::pair<std::string, std::string> split_name(const std::string& name) {
-  for (const std::string part : known_parts)
-    if (name.rfind(part + ".", 0) == 0) return {part, name.substr(part.size() + 1)};
+  for (const char* kind : {"state_dict_", "optimizer_"})
+    if (const std::size_t dot = name.find('.'); name.starts_with(kind) && dot != std::string::npos)
+      return {name.substr(0, dot), name.substr(dot + 1)};
   if (name.rfind("zoo.", 0) == 0)
     if (const std::size_t dot = name.find('.', 4); dot != std::string::npos)
       return {name.substr(0, dot), name.substr(dot + 1)};

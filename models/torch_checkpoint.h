@@ -24,9 +24,6 @@ void write_torch(const std::string& path, const Checkpoint& checkpoint, torch::F
 // The same as a value of `values`.
 torch::Value* value_of(const Checkpoint& checkpoint, torch::Values& values);
 
-// A value as JSON, at most `depth` deep: what lies deeper, and what JSON cannot say, as its description.
-std::string json_of(const torch::Value& value, int depth = 16);
-
 // Whether an entry of a state dict is a buffer of a norm layer, and so none of an optimizer's parameters.
 bool is_buffer_name(const std::string& name);
 

@@ -27,7 +27,7 @@ class File {
   Format format() const { return format_; }
   std::uint64_t size() const { return source_.size(); }
   const Value& root() const { return *root_; }
-  Values& values() { return *values_; }
+  Budget& values_budget() const { return values_->budget; }
   const std::vector<std::string>& warnings() const { return values_->warnings; }
   const std::vector<std::shared_ptr<Storage>>& storages() const { return storages_; }
 

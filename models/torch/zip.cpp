@@ -164,7 +164,8 @@ void locate(const Source& source, Record& r, std::uint64_t limit) {
   if (local != name) in.refuse(r.local, "the local header names '" + printable(local) + "'");
   if (method != 0 || flags != r.flags) in.refuse(r.local, "the local header contradicts the directory");
   // With bit 3 crc and sizes stand behind the payload and are 0 here.
-  const bool later = (flags & 8) && crc == 0 && packed == 0 && size == 0;
+  const auto absent = [](std::uint32_t v) { return v == 0 || v == 0xffffffff; };
+  const bool later = (flags & 8) && crc == 0 && absent(packed) && absent(size);
   const bool equal = crc == r.entry.crc && (size == r.entry.size || size == 0xffffffff) &&
                      (packed == r.entry.size || packed == 0xffffffff);
   if (!later && !equal) in.refuse(r.local, "the local header has other sizes than the directory");

@@ -3,7 +3,8 @@
 
 #include <vector>
 
-#include "models/torch_checkpoint.h"
+#include "models/torch/file.h"
+#include "models/torch/json.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace pen::fuzz {
@@ -24,7 +25,7 @@ inline int read_torch_file(const std::uint8_t* data, std::size_t size) {
   return run(ErrorKind::checkpoint, data, size, [](std::span<const std::uint8_t> bytes) {
     constexpr std::uint64_t memory = 1 << 20;
     const auto file = torch::File::parse(torch::Source::memory(bytes, "x"), memory);
-    must(!json_of(file->root(), 5).empty(), "everything can be printed");
+    must(!torch::json_of(file->root(), 5).empty(), "everything can be printed");
     if (!file->root().is(torch::Kind::dict)) return;
     for (const torch::Value* v : file->root().items) {
       touch(*file, *v);

@@ -1,0 +1,184 @@
+// Checkpoints written by this program: round trips through every format to the bit, and kill -9 in the middle of saves.
+#include <doctest/doctest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "models/checkpoint_tools.h"
+#include "models/torch/write.h"
+#include "models/torch/zip.h"
+#include "models/torch/zip_writer.h"
+#include "models/torch_checkpoint.h"
+#include "tests/training_runs.h"
+
+using namespace pen;
+using namespace pen::test;
+
+namespace {
+
+// A checkpoint whose every element says which save it is of.
+Checkpoint numbered(std::int64_t step) {
+  Checkpoint out;
+  out.facts["step"] = std::to_string(step);
+  for (int i = 0; i < 20; ++i)
+    out.parts["state_dict_classifier"].push_back(
+        {str("layer", i, ".weight"), Tensor::full({64, 65}, static_cast<double>(step + i))});
+  return out;
+}
+
+void check_numbered(const std::string& path, std::int64_t step) {
+  const Checkpoint got = read_checkpoint(path);
+  CHECK(got.integer("step") == step);
+  const StateDict& state = got.parts.at("state_dict_classifier");
+  REQUIRE(state.size() == 20);
+  for (int i = 0; i < 20; ++i) {
+    const std::vector<float> values = state[static_cast<std::size_t>(i)].tensor.to_vector<float>();
+    CHECK(values == std::vector<float>(64 * 65, static_cast<float>(step + i)));
+  }
+}
+
+Checkpoint with_everything() {
+  Rng rng(3);
+  Checkpoint out;
+  const auto classifier = make_classifier({"resnet18", 3, 0.125}, rng);
+  describe_classifier(*classifier, 0.125, 32, out);
+  MaskerOptions options;
+  options.tap_widths = classifier->tap_widths();
+  options.use_layers = {3, 4};
+  Masker masker(options, rng);
+  describe_masker(options, out);
+  out.parts["state_dict_classifier"] = copy_state(*classifier);
+  out.parts["state_dict_masker"] = copy_state(masker);
+  for (const NamedTensor& p : masker.parameters())
+    for (const char* entry : {".exp_avg", ".exp_avg_sq"})
+      out.parts["optimizer_masker"].push_back({p.name + entry, Tensor::full(p.tensor.shape(), rng.uniform())});
+  out.facts["optimizer_masker_steps"] = "17";
+  out.facts["optimizer_masker_group"] = R"({"lr": 0.001, "betas": [0.9, 0.999]})";
+  out.facts["epoch"] = "4";
+  out.facts["args"] = R"({"name": "x", "lambda_tv": 0.1, "list": [1, null, true]})";
+  out.parts["state_dict_extra"] = {{"a", Tensor::full({2, 3}, 0.5, DType::f64)}, {"b", Tensor::zeros({0, 4})}};
+  out.parts["zoo.0"] = copy_state(*classifier);
+  out.parts["zoo.1"] = copy_state(*make_classifier({"resnet18", 3, 0.125}, rng));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint written in any format is the same when it is read: parts, order, bits, facts") {
+  const ScratchFolder folder;
+  const Checkpoint out = with_everything();
+  write_checkpoint(folder / "zip.chk", out);
+  write_torch(folder / "legacy.chk", out, torch::Format::legacy);
+  write_checkpoint(folder / "x.safetensors", out);
+  for (const char* name : {"zip.chk", "legacy.chk", "x.safetensors"}) {
+    CAPTURE(name);
+    const Checkpoint got = read_checkpoint(folder / name);
+    CHECK(got.facts == out.facts);
+    CHECK(got.parts.size() == out.parts.size());
+    for (const auto& [part, state] : out.parts) {
+      CAPTURE(part);
+      REQUIRE(got.has(part));
+      REQUIRE(got.parts.at(part).size() == state.size());
+      for (std::size_t i = 0; i < state.size(); ++i) {
+        CHECK(got.parts.at(part)[i].name == state[i].name);
+        CHECK(same_bytes(got.parts.at(part)[i].tensor, state[i].tensor));
+      }
+    }
+    CHECK(load_masker(got)->options().use_layers == std::vector<int>{3, 4});
+    CHECK(load_classifier(got)->arch() == out.fact("arch"));
+  }
+  // As PyTorch writes them: payloads at multiples of 64, checksums right.
+  const auto source = torch::Source::open(folder / "zip.chk");
+  torch::Budget budget(1 << 24);
+  const auto entries = torch::read_zip_directory(source, budget);
+  CHECK(entries.front().name == "archive/data.pkl");
+  for (const auto& e : entries) CHECK(e.at % 64 == 0);
+  CHECK(verify_checkpoint(folder / "zip.chk").sums == entries.size());
+}
+
+TEST_CASE("zip files beyond 4 GB: the 64-bit fields are written and read") {
+  const ScratchFolder folder;
+  {
+    AtomicFile file(folder / "wide.zip");
+    torch::ZipWriter zip(file, 100);
+    zip.add("a/small", "x");
+    zip.add("a/large", std::string(1000, 'y'));
+    zip.add("a/behind", "z");
+    zip.finish();
+    file.commit();
+  }
+  const auto source = torch::Source::open(folder / "wide.zip");
+  torch::Budget budget(1 << 20);
+  const auto entries = torch::read_zip_directory(source, budget);
+  REQUIRE(entries.size() == 3);
+  CHECK(entries[1].size == 1000);
+  for (const auto& e : entries) CHECK(torch::crc_of(source, e.at, e.size) == e.crc);
+  std::string bytes(1, '\0');
+  source.read(entries[2].at, bytes.data(), 1);
+  CHECK(bytes == "z");
+}
+
+TEST_CASE("half floats and bfloat16: zeros, subnormals, largest, infinity, NaN") {
+  CHECK(torch::half_to_float(0x3c00) == 1.0f);
+  CHECK(torch::half_to_float(0xc000) == -2.0f);
+  CHECK(torch::half_to_float(0x7bff) == 65504.0f);
+  CHECK(torch::half_to_float(0x0001) == 0x1p-24f);
+  CHECK(torch::half_to_float(0x83ff) == -1023 * 0x1p-24f);
+  CHECK(torch::half_to_float(0x0400) == 0x1p-14f);
+  CHECK(std::bit_cast<std::uint32_t>(torch::half_to_float(0x8000)) == 0x80000000u);
+  CHECK(torch::half_to_float(0xfc00) == -std::numeric_limits<float>::infinity());
+  CHECK(std::isnan(torch::half_to_float(0x7e00)));
+  const std::uint16_t brain[] = {0x3f80, 0xc049, 0x7f80};
+  float out[3];
+  torch::widen(torch::Scalar::bf16, brain, 3, out);
+  CHECK(out[0] == 1.0f);
+  CHECK(out[1] == -3.140625f);
+  CHECK(out[2] == std::numeric_limits<float>::infinity());
+}
+
+TEST_CASE("kill -9 at random moments of 200 saves: the newest complete file loads") {
+  const ScratchFolder folder;
+  const std::string last = folder / "last.chk";
+  Rng rng(5);
+  std::int64_t saved = 0;
+  int killed_in_save = 0;
+  for (int round = 0; saved < 200; ++round) {
+    REQUIRE(round < 400);
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      for (std::int64_t step = saved + 1;; ++step) {
+        write_checkpoint(last, numbered(step));
+        write_checkpoint(folder / str("epoch_", step % 3, ".chk"), numbered(step));
+      }
+    }
+    // Some saves, and then anywhere in one.
+    for (int i = 0; i < 20000 && !std::filesystem::exists(last); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::microseconds(rng.below(40000)));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    CAPTURE(round);
+    const std::int64_t step = read_checkpoint(last).integer("step");
+    CHECK(step >= saved);
+    check_numbered(last, step);
+    saved = step;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+      const std::string path = entry.path().string();
+      if (contains(path, ".tmp-")) {
+        ++killed_in_save;  // what was being written
+        std::filesystem::remove(path);
+      } else {
+        check_numbered(path, read_checkpoint(path).integer("step"));
+      }
+    }
+  }
+  CHECK(killed_in_save > 0);
+  MESSAGE(saved, " saves, ", killed_in_save, " of them cut off");
+}
