@@ -71,8 +71,6 @@ bool lower_is_better(const std::string& name) {
 
 ImageResults read_image_results(const std::string& path) {
   namespace fs = std::filesystem;
-  ImageResults out;
-  out.file = path;
   std::string csv = path;
   std::error_code error;
   if (path.ends_with(".json")) {
@@ -82,7 +80,15 @@ ImageResults read_image_results(const std::string& path) {
                  "' is not there");
   }
   const std::vector<std::uint8_t> bytes = read_file(csv, std::uint64_t{1} << 32);
-  const auto rows = parse_csv({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, csv);
+  ImageResults out = parse_image_results({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, csv);
+  out.file = path;
+  return out;
+}
+
+ImageResults parse_image_results(std::string_view text, const std::string& csv) {
+  ImageResults out;
+  out.file = csv;
+  const auto rows = parse_csv(text, csv);
   PEN_CHECK_AS(data, rows.size() >= 2 && rows[0].size() >= 2, "'", csv, "' has no results of images");
   for (std::size_t r = 1; r < rows.size(); ++r)
     PEN_CHECK_AS(data, rows[r].size() == rows[0].size(), "'", csv, "' row ", r + 1, " has ", rows[r].size(),

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eval/bootstrap.h"
@@ -20,6 +21,8 @@ struct ImageResults {
 // From a .csv file, or a .json file with that beside it: x.csv or x.images.csv for x.json. Data errors name file and
 // line: malformed quotes, rows of another length than the header, an image that is there twice, more than one protocol.
 ImageResults read_image_results(const std::string& path);
+// The same from a CSV text; `name` stands in messages.
+ImageResults parse_image_results(std::string_view text, const std::string& name);
 
 struct PairedColumn {
   std::string name;

@@ -31,10 +31,8 @@ struct Line {
 };
 
 // Calls body for each line that is not empty. Fields are parted by commas; a last line may lack its end.
-void each_line(const std::string& file, const std::vector<std::size_t>& counts, const std::string& form,
-               const std::function<void(const Line&)>& body) {
-  const std::vector<std::uint8_t> bytes = read_file(file, max_bytes);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+void each_line(std::string_view text, const std::string& file, const std::vector<std::size_t>& counts,
+               const std::string& form, const std::function<void(const Line&)>& body) {
   std::int64_t number = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -63,10 +61,20 @@ void each_line(const std::string& file, const std::vector<std::size_t>& counts, 
 }  // namespace
 
 std::vector<ListedImage> read_metadata(const std::string& folder, Truth truth) {
+  const auto text = [&](const char* name) {
+    const std::vector<std::uint8_t> bytes = read_file((std::filesystem::path(folder) / name).string(), max_bytes);
+    return std::string(bytes.begin(), bytes.end());
+  };
+  return parse_metadata({text("image_ids.txt"), text("class_labels.txt"),
+                         truth == Truth::boxes ? text("image_sizes.txt") : std::string{}, text("localization.txt")},
+                        folder, truth);
+}
+
+std::vector<ListedImage> parse_metadata(const MetadataTexts& texts, const std::string& folder, Truth truth) {
   const auto file = [&](const char* name) { return (std::filesystem::path(folder) / name).string(); };
   std::vector<ListedImage> images;
   std::unordered_map<std::string, std::size_t> index;
-  each_line(file("image_ids.txt"), {1}, "an image's id", [&](const Line& line) {
+  each_line(texts.image_ids, file("image_ids.txt"), {1}, "an image's id", [&](const Line& line) {
     std::string id(line.fields[0]);
     PEN_CHECK_AS(data, index.emplace(id, images.size()).second, line.where, ": '", id, "' is listed twice");
     images.emplace_back().id = std::move(id);
@@ -75,10 +83,10 @@ std::vector<ListedImage> read_metadata(const std::string& folder, Truth truth) {
 
   // Calls body with the image that a line is about, if it is listed; afterwards every image must have been met.
   std::vector<bool> met;
-  const auto each = [&](const char* name, const std::vector<std::size_t>& counts, const std::string& form,
-                        const std::function<void(ListedImage&, const Line&, bool)>& body) {
+  const auto each = [&](const std::string& text, const char* name, const std::vector<std::size_t>& counts,
+                        const std::string& form, const std::function<void(ListedImage&, const Line&, bool)>& body) {
     met.assign(images.size(), false);
-    each_line(file(name), counts, form, [&](const Line& line) {
+    each_line(text, file(name), counts, form, [&](const Line& line) {
       const auto found = index.find(std::string(line.fields[0]));
       if (found == index.end()) return;
       body(images[found->second], line, met[found->second]);
@@ -87,27 +95,28 @@ std::vector<ListedImage> read_metadata(const std::string& folder, Truth truth) {
     for (std::size_t i = 0; i < images.size(); ++i)
       PEN_CHECK_AS(data, met[i], "'", images[i].id, "' has no entry in '", file(name), "'");
   };
-  each("class_labels.txt", {2}, "id,class", [](ListedImage& image, const Line& line, bool) {
+  each(texts.class_labels, "class_labels.txt", {2}, "id,class", [](ListedImage& image, const Line& line, bool) {
     image.label = line.number(1);
     PEN_CHECK_AS(data, image.label >= 0, line.where, ": class ", image.label, " is negative");
   });
   if (truth == Truth::masks) {
-    each("localization.txt", {3}, "id,mask,ignore", [](ListedImage& image, const Line& line, bool again) {
-      PEN_CHECK_AS(data, !line.fields[1].empty(), line.where, ": the mask of '", image.id, "' has no name");
-      image.masks.emplace_back(line.fields[1]);
-      if (line.fields[2].empty()) return;
-      PEN_CHECK_AS(data, !again, line.where, ": '", image.id, "' has a second ignore mask");
-      image.ignore = line.fields[2];
-    });
+    each(texts.localization, "localization.txt", {3}, "id,mask,ignore",
+         [](ListedImage& image, const Line& line, bool again) {
+           PEN_CHECK_AS(data, !line.fields[1].empty(), line.where, ": the mask of '", image.id, "' has no name");
+           image.masks.emplace_back(line.fields[1]);
+           if (line.fields[2].empty()) return;
+           PEN_CHECK_AS(data, !again, line.where, ": '", image.id, "' has a second ignore mask");
+           image.ignore = line.fields[2];
+         });
     return images;
   }
-  each("image_sizes.txt", {3}, "id,width,height", [](ListedImage& image, const Line& line, bool) {
+  each(texts.image_sizes, "image_sizes.txt", {3}, "id,width,height", [](ListedImage& image, const Line& line, bool) {
     image.width = line.number(1);
     image.height = line.number(2);
     PEN_CHECK_AS(data, image.width > 0 && image.height > 0, line.where, ": ", image.width, "x", image.height,
                  " is no image's size");
   });
-  each("localization.txt", {5}, "id,x0,y0,x1,y1", [](ListedImage& image, const Line& line, bool) {
+  each(texts.localization, "localization.txt", {5}, "id,x0,y0,x1,y1", [](ListedImage& image, const Line& line, bool) {
     const Box box{line.number(1), line.number(2), line.number(3), line.number(4)};
     PEN_CHECK_AS(data,
                  0 <= box.xmin && box.xmin <= box.xmax && 0 <= box.ymin && box.ymin <= box.ymax &&

@@ -29,4 +29,10 @@ enum class Truth { boxes, masks };
 // width and 0 <= y0 <= y1 < height, an image with two ignore masks.
 std::vector<ListedImage> read_metadata(const std::string& folder, Truth truth);
 
+// The same from texts; the files' names stand in messages.
+struct MetadataTexts {
+  std::string image_ids, class_labels, image_sizes, localization;
+};
+std::vector<ListedImage> parse_metadata(const MetadataTexts& texts, const std::string& folder, Truth truth);
+
 }  // namespace pen::eval::wsol
