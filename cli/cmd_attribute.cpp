@@ -40,7 +40,7 @@ int run_attribute(const AttributeOptions& options, Device device) {
       eval::run_attribute(options, device, describe(device), [&](const eval::AttributedImage& one) {
         if (options.json) std::fputs(json_line(one).c_str(), stdout);
       });
-  log::info(str("wrote the maps of ", result.images, " images to ", options.output_path));
+  log::info(str("wrote ", result.maps, " maps of ", result.images, " images to ", options.output_path));
   if (result.interrupted) return interrupt::exit_code;
   // What could be explained is there; that something could not shows in the exit code.
   if (result.bad > 0)

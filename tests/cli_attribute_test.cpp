@@ -85,6 +85,7 @@ TEST_CASE("attribute: one .npy for each image under its id, a picture beside it,
   CHECK(first["target"].GetInt64() == 0);
   const auto summary = parse_json(slurp(out + "/attribution.json"), "summary");
   CHECK(summary["images"].GetInt64() == TinyData::images);
+  CHECK(summary["maps"].GetInt64() == TinyData::images);
   CHECK(summary["target"].GetString() == std::string("label"));
   CHECK(summary["methods"][0]["layer"].GetString() == std::string("layer2"));
   CHECK(data.classifier == summary["methods"][0]["classifier"].GetString());

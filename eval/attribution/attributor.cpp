@@ -74,8 +74,8 @@ Maps Attributor::operator()(const Batch& batch) {
             "attribution: ", batch.labels.size(), " labels for ", batch.n, " images");
   Maps out;
   out.maps.reserve(count * pixels);
-  // A method of many passes fills the internal batch with copies of one image. Pieces are as equal as can be, so that one
-  // set of buffers does for all.
+  // A method of many passes fills the internal batch with copies of one image. Pieces are as equal as can be, so that
+  // one set of buffers does for all.
   const std::int64_t at_once = method_->many ? 1 : options_.internal_batch, pieces = (batch.n + at_once - 1) / at_once;
   for (std::int64_t p = 0; p < pieces; ++p) {
     const auto first = static_cast<std::size_t>(p * batch.n / pieces);

@@ -37,6 +37,8 @@ class MapMaker {
   const std::string& method() const { return method_; }
   const OpenedClassifier& classifier() const { return masker_ ? masker_->classifier() : classifier_; }
   std::int64_t size() const { return size_; }
+  // Whether an image takes many passes, so that it pays to hand over one at a time and use what is done.
+  bool slow() const { return attributor_ && attributor_->method().many; }
   const MaskMaker* masker() const { return masker_.get(); }  // null for attribution methods
   // The layer that an attribution method reads; empty if it reads none.
   std::string layer() const {

@@ -122,6 +122,25 @@ Image picture(const Job& job, const AttributedImage& one, std::span<const float>
   return compose(sheet);
 }
 
+// The map of one image and the picture beside it, under a name without ending.
+void write(const Job& job, AttributedImage& one, const std::string& file, std::span<const float> image,
+           std::span<const float> map) {
+  make_folders(fs::path(file).parent_path().string());
+  one.map = file + ".npy";
+  const std::int64_t shape[] = {job.size, job.size};
+  write_npy(one.map, shape, map);
+  if (job.options.pictures == "none" || job.options.pictures == "grid") return;
+  one.picture = file + ".png";
+  const Image drawn = picture(job, one, image, map);
+  write_png(one.picture, drawn.height, drawn.width, 3, drawn.rgb);
+}
+
+Batch images_of(const Batch& batch, std::size_t first, std::size_t count) {
+  const auto values = static_cast<std::size_t>(batch.size * batch.size * 3);
+  return {static_cast<std::int64_t>(count), batch.size, batch.images.subspan(first * values, count * values),
+          batch.labels.subspan(first, count), batch.paths.subspan(first, count)};
+}
+
 // Methods x images, twelve images a page.
 class Grid {
  public:
@@ -176,7 +195,10 @@ void write_summary(const Job& job, const AttributeRun& run, const std::string& d
   const AttributeOptions& o = job.options;
   JsonWriter json(true);
   json.begin_object().field("version", version()).field("device", device).field("size", job.size);
-  json.field("images", run.images).field("unreadable", run.bad).field("interrupted", run.interrupted);
+  json.field("maps", run.maps)
+      .field("images", run.images)
+      .field("unreadable", run.bad)
+      .field("interrupted", run.interrupted);
   json.field("seconds", run.seconds).field("seed", o.seed).field("break_ratio", o.break_ratio);
   json.field("target", o.target.empty() ? (o.val_json.empty() ? "top1" : "label") : o.target);
   json.key("methods").begin_array();
@@ -225,31 +247,30 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
       std::vector<std::vector<float>> all;  // for the grid
       std::vector<AttributedImage> about(n);
       for (const auto& maker : job.makers) {
-        Maps maps = (*maker)(batch);
-        const std::size_t classes = maps.logits.size() / n;
-        for (std::size_t i = 0; i < n; ++i) {
-          AttributedImage one;
-          one.method = maker->method();
-          one.image = loaded->paths[i];
-          one.id = job.images.id(loaded->indices[i]);
-          one.predicted = argmax(std::span(maps.logits).subspan(i * classes, classes));
-          one.target = maker->target_of_image(loaded->labels[i], one.predicted);
-          const std::string file = job.file(*maker, one.id);
-          make_folders(fs::path(file).parent_path().string());
-          const std::span<const float> map = std::span(maps.maps).subspan(i * pixels, pixels);
-          one.map = file + ".npy";
-          const std::int64_t shape[] = {job.size, job.size};
-          write_npy(one.map, shape, map);
-          if (!grid_wanted && options.pictures != "none") {
-            one.picture = file + ".png";
-            const Image drawn = picture(job, one, batch.images.subspan(i * pixels * 3, pixels * 3), map);
-            write_png(one.picture, drawn.height, drawn.width, 3, drawn.rgb);
+        std::vector<float> whole;
+        // Ctrl-C need not wait for a batch of images that take thousands of passes each.
+        const std::size_t step = maker->slow() ? 1 : n;
+        for (std::size_t first = 0; first < n && !interrupt::requested(); first += step) {
+          const Batch part = images_of(batch, first, step);
+          const Maps maps = (*maker)(part);
+          const std::size_t classes = maps.logits.size() / step;
+          for (std::size_t i = 0; i < step; ++i) {
+            AttributedImage one;
+            one.method = maker->method();
+            one.image = part.paths[i];
+            one.id = job.images.id(loaded->indices[first + i]);
+            one.predicted = argmax(std::span(maps.logits).subspan(i * classes, classes));
+            one.target = maker->target_of_image(part.labels[i], one.predicted);
+            write(job, one, job.file(*maker, one.id), part.images.subspan(i * pixels * 3, pixels * 3),
+                  std::span(maps.maps).subspan(i * pixels, pixels));
+            done(one);
+            ++run.maps;
+            AttributedImage& shown = about[first + i];
+            if (shown.id.empty() || (shown.target < 0 && one.target >= 0)) shown = one;
           }
-          done(one);
-          if (about[i].id.empty() || (about[i].target < 0 && one.target >= 0)) about[i] = one;
+          if (grid_wanted) whole.insert(whole.end(), maps.maps.begin(), maps.maps.end());
         }
-        if (grid_wanted) all.push_back(std::move(maps.maps));
-        if (interrupt::requested()) break;
+        if (grid_wanted) all.push_back(std::move(whole));
       }
       run.interrupted = interrupt::requested();
       if (run.interrupted) break;

@@ -46,6 +46,7 @@ struct AttributedImage {
 };
 
 struct AttributeRun {
+  std::int64_t maps = 0;    // that were written
   std::int64_t images = 0;  // with maps of all methods
   std::int64_t bad = 0;     // files that could not be read: reported, and left out
   std::int64_t warned = 0;  // maps that were zero or not finite
