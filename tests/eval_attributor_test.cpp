@@ -6,6 +6,7 @@
 
 #include "eval/attribution/attributor.h"
 #include "eval/attribution/probe.h"
+#include "tensor/memory.h"
 #include "tests/compare.h"
 #include "tests/golden_state.h"
 #include "tests/paths.h"
@@ -96,6 +97,22 @@ TEST_CASE("attributor: every method gives the same map in a batch as alone, what
     }
     CHECK(together.dead().images == N);
     CHECK(together.warning().empty());
+  }
+}
+
+TEST_CASE(
+    "attributor: memory is flat: after the first batches a method asks the system for no more and holds nothing") {
+  const auto network = small_resnet();
+  const Images images;
+  for (const Method& method : attribution_methods()) {
+    CAPTURE(method.name);
+    Attributor attributor(method, quick(method, 2), {}, network, S);
+    for (int i = 0; i < 2; ++i) attributor(images.all());
+    const MemoryStats before = memory_stats({});
+    for (int i = 0; i < 3; ++i) attributor(images.all());
+    const MemoryStats after = memory_stats({});
+    CHECK(after.system_allocations == before.system_allocations);
+    CHECK(after.live == before.live);
   }
 }
 
