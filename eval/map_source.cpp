@@ -74,8 +74,10 @@ std::vector<double> read_maps(const std::string& folder, std::span<const std::st
     const NpyArray array = read_npy(file);
     std::vector<std::int64_t> shape = array.shape;
     while (shape.size() > 2 && shape[0] == 1) shape.erase(shape.begin());
-    PEN_CHECK_AS(data, shape == std::vector<std::int64_t>({size, size}), "'", file, "' is ", shape_text(array.shape),
-                 ", the map of '", id, "' must be ", size, "x", size);
+    if (shape != std::vector<std::int64_t>({size, size}))
+      fail(ErrorKind::data,
+           str("'", file, "' is ", shape_text(array.shape), ", the map of '", id, "' must be ", size, "x", size),
+           "--input_size says which side maps have");
     const std::vector<double> values = array.doubles();
     out.insert(out.end(), values.begin(), values.end());
   }
@@ -100,8 +102,15 @@ MapSource open_map_source(const MapSourceOptions& options, Device device) {
     std::error_code error;
     PEN_CHECK_AS(data, fs::is_directory(options.maps, error), "'", options.maps, "' is no folder of maps");
     out.name = options.maps;
-    out.maps = [folder = options.maps, size = out.size](const Batch&, std::span<const std::string> ids) {
-      return read_maps(folder, ids, size);
+    out.maps = [options, size = out.size](const Batch&, std::span<const std::string> ids) {
+      const std::vector<double> maps = read_maps(options.maps, ids, size);
+      if (!options.scale_maps) return maps;
+      const std::size_t pixels = maps.size() / ids.size();
+      for (std::size_t i = 0; i < maps.size(); ++i)
+        PEN_CHECK_AS(data, std::isfinite(maps[i]), "the map of '", ids[i / pixels], "' is not finite at element ",
+                     i % pixels);
+      return unit_range(std::vector<float>(maps.begin(), maps.end()), static_cast<std::int64_t>(ids.size()),
+                        options.protocol);
     };
     return out;
   }

@@ -18,8 +18,9 @@
 namespace pen::eval {
 
 struct MapSourceOptions {
-  std::string method;  // casme, zeros, ones, center, gaussian, or any attribution method
-  std::string maps;    // instead: a folder of .npy files
+  std::string method;       // casme, zeros, ones, center, gaussian, or any attribution method
+  std::string maps;         // instead: a folder of .npy files
+  bool scale_maps = false;  // bring these into unit_range(), as attribution maps are
   // casme: the masker's checkpoint and whose classifier it reads. Attribution methods explain the classifier of
   // resnet_path, or without one that of casm_path.
   std::string casm_path, classifier_load_mode = "pickled", resnet_path;

@@ -261,8 +261,10 @@ TEST_CASE("wsol: bad lists, maps and truths are refused by name") {
     l.refused(3, {"b/y.jpg", "8x7", "8x8"});
     l.write("b/y.jpg", {8, 8}, std::vector<float>(64, NAN));
     l.refused(3, {"b/y.jpg", "NaN"});
+    l.refused(3, {"b/y.jpg", "not finite"}, "CUB", {"--maps", l.maps, "--scale_maps"});
     l.write("b/y.jpg", {8, 8}, std::vector<float>(64, 1.5f));
     l.refused(3, {"b/y.jpg", "1.5", "[0, 1]"});
+    CHECK(l.run("CUB", {"--maps", l.maps, "--scale_maps", "--output_base_path", l.folder / "scaled.json"}).code == 0);
     std::filesystem::remove(l.maps + "/b/y.jpg.npy");
     l.refused(3, {"the map of 'b/y.jpg' is missing"});
     l.refused(3, {"no folder of maps"}, "CUB", {"--maps", l.folder / "nothing"});

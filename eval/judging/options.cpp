@@ -25,6 +25,7 @@ OptionTable make_evaluate_table() {
   table.add("maps", &E::maps, "also somebody's maps, FOLDER/<image id>.npy, with values in [0, 1]")
       .placeholder("FOLDER")
       .or_none();
+  table.add("scale_maps", &E::scale_maps, "scale each of these to 0..1 by itself, as attribution maps are");
   add_judged_networks(table);
   add_method_options(table);
   add_judged_images(table);
@@ -113,6 +114,7 @@ void resolve(EvaluateOptions& options, OptionValues& values) {
   PEN_CHECK_AS(usage, !options.methods.empty() || !options.maps.empty(),
                "--methods says whose maps are judged, or --maps where they are");
   resolve_judged_images(options, values);
+  rules::check_effect(values, !options.maps.empty(), {"scale_maps"}, "there are no --maps");
   for (const std::string& name : words_of(options.metrics, "--metrics")) eval::metric(name);
   target_of(options, true);
   parse_classifier_load_mode(options.classifier_load_mode);

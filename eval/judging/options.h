@@ -12,6 +12,7 @@ namespace pen {
 
 struct EvaluateOptions : JudgedNetworks, JudgedImages, MethodOptions, LogOptions, ComputeOptions {
   std::string methods, maps;  // methods: names with commas between
+  bool scale_maps = false;
   std::string metrics = "insertion,deletion,average_drop,average_increase,average_gain,road,sparseness";
   std::string protocol = "paper";
   std::int64_t curve_steps = 28, sensitivity_samples = 10;

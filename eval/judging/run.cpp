@@ -115,6 +115,7 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
   const BootstrapOptions resampling{options.bootstrap, options.confidence, how.seed};
   for (const std::string& method : methods) {
     wanted.maps = method == options.maps ? options.maps : "";
+    wanted.scale_maps = options.scale_maps;
     wanted.method = wanted.maps.empty() ? method : "";
     const MapSource source = open_map_source(wanted, device);
     dataset.set_size(source.size);

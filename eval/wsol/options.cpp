@@ -27,6 +27,7 @@ OptionTable make_table() {
            "instead: somebody's maps, FOLDER/<image id>.npy, float arrays of the input's side with values in [0, 1]")
       .placeholder("FOLDER")
       .or_none();
+  table.add("scale_maps", &W::scale_maps, "scale each of these to 0..1 by itself, as attribution maps are");
   table
       .add("casme_load_mode", &W::casme_load_mode,
            "best: the last epoch in the folder casm_base_path; specific: the file casm_base_path")
@@ -73,6 +74,7 @@ void resolve(WsolOptions& options, OptionValues& values) {
   PEN_CHECK_AS(usage, options.cam_loader.empty() != options.maps.empty(),
                "--cam_loader says whose maps are judged, or --maps where they are: one of the two");
   resolve_judged_images(options, values);
+  rules::check_effect(values, !options.maps.empty(), {"scale_maps"}, "there are no --maps");
   const bool casme = options.cam_loader == "casme", torchray = options.cam_loader == "torchray";
   PEN_CHECK_AS(usage, !casme || !options.casm_base_path.empty(), "--cam_loader casme needs --casm_base_path");
   PEN_CHECK_AS(usage, torchray != options.torchray_method.empty(),

@@ -11,6 +11,7 @@ namespace pen {
 
 struct WsolOptions : JudgedNetworks, JudgedImages, MethodOptions, LogOptions, ComputeOptions {
   std::string cam_loader, torchray_method, maps, casme_load_mode = "best";
+  bool scale_maps = false;
   // How
   std::string protocol = "paper";
   double cam_curve_interval = 0.01;

@@ -87,6 +87,7 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   MapSourceOptions wanted;
   wanted.method = options.cam_loader == "torchray" ? options.torchray_method : options.cam_loader;
   wanted.maps = options.maps;
+  wanted.scale_maps = options.scale_maps;
   if (wanted.method == "casme") wanted.casm_path = masker_file(options.casm_base_path, options.casme_load_mode);
   wanted.classifier_load_mode = options.classifier_load_mode;
   wanted.resnet_path = options.resnet_path;
