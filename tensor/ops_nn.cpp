@@ -34,7 +34,10 @@ kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, cons
 
 void bias_gradient(Backward& call, std::size_t input, std::int64_t channels) {
   if (!call.wants(input)) return;
-  auto [db, accum] = call.target(input, {channels});
+  // No structured binding here and below: clang 14 cannot capture those.
+  auto wanted = call.target(input, {channels});
+  Tensor& db = wanted.tensor;
+  const kernels::Accum accum = wanted.accum;
   dispatch(db.dtype(), "bias", [&]<class T>() {
     kernels::sum_middle(context(db.device()), 1, call.dy().numel() / std::max<std::int64_t>(channels, 1), channels, 1.0,
                         call.dy().data<T>(), db.mutable_data<T>(), accum);
@@ -60,7 +63,9 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptio
     dispatch(dy.dtype(), "conv2d", [&]<class T>() {
       if (call.wants(1)) {
         const Tensor saved = sx.get("conv2d");
-        auto [dw, accum] = call.target(1, w_shape);
+        auto wanted = call.target(1, w_shape);
+        Tensor& dw = wanted.tensor;
+        const kernels::Accum accum = wanted.accum;
         kernels::conv2d_bwd_weight(context(dy.device()), d, saved.data<T>(), dy.data<T>(),
                                    dw.template mutable_data<T>(), accum);
       }
@@ -113,7 +118,9 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b, const
       const kernels::Context ctx = context(dy.device());
       if (call.wants(1)) {
         const Tensor saved = sx.get("conv_transpose2d");
-        auto [dw, accum] = call.target(1, w_shape);
+        auto wanted = call.target(1, w_shape);
+        Tensor& dw = wanted.tensor;
+        const kernels::Accum accum = wanted.accum;
         kernels::conv2d_bwd_weight(ctx, d, dy.data<T>(), saved.data<T>(), dw.template mutable_data<T>(), accum);
       }
       bias_gradient(call, 2, d.c);
@@ -150,7 +157,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
       const kernels::Context ctx = context(dy.device());
       if (call.wants(1)) {
         const Tensor saved = sx.get("linear");
-        auto [dw, accum] = call.target(1, {k, c});
+        auto wanted = call.target(1, {k, c});
+        Tensor& dw = wanted.tensor;
+        const kernels::Accum accum = wanted.accum;
         kernels::matmul(ctx, {k, c, n, true, false}, dy.data<T>(), saved.data<T>(), dw.template mutable_data<T>(),
                         accum);
       }
@@ -363,7 +372,9 @@ Tensor embedding(const Tensor& table, const Tensor& ids) {
   if (!needs_grad({&table})) return y;
   record("embedding", y, {table}, [n, classes, width, saved = Saved(ids)](Backward& call) {
     const Tensor rows = saved.get("embedding");
-    auto [dtable, accum] = call.target(0, {classes, width});
+    auto wanted = call.target(0, {classes, width});
+    Tensor& dtable = wanted.tensor;
+    const kernels::Accum accum = wanted.accum;
     dispatch(dtable.dtype(), "embedding", [&]<class T>() {
       kernels::embedding_bwd(context(dtable.device()), n, classes, width, call.dy().data<T>(),
                              rows.data<std::int64_t>(), dtable.template mutable_data<T>(), accum);

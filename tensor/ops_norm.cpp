@@ -92,7 +92,9 @@ Tensor evaluation(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
              for (const std::size_t parameter : {std::size_t{1}, std::size_t{2}}) {
                if (!call.wants(parameter)) continue;
                const Tensor saved_x = sx.get(op), mean = sm.get(op), var = sv.get(op);
-               auto [target, accum] = call.target(parameter, {d.c});
+               auto wanted = call.target(parameter, {d.c});
+               Tensor& target = wanted.tensor;
+               const kernels::Accum accum = wanted.accum;
                T* to = target.template mutable_data<T>();
                kernels::norm_eval_bwd_param(ctx, d, eps, saved_x.data<T>(), std::as_const(dy).data<T>(), result,
                                             mean.data<T>(), var.data<T>(), relu, parameter == 1 ? to : nullptr,
