@@ -10,6 +10,7 @@ const std::vector<Case>& all_cases() {
     add_library_cases(r);
     add_pointwise_cases(r);
     add_norm_cases(r);
+    add_frozen_cases(r);
     add_rows_cases(r);
     add_image_cases(r);
     return std::move(r.cases);

@@ -73,8 +73,16 @@ class Registry {
   std::vector<Case> cases;
 };
 
+// Convolutions of every kind, by name; their outputs' extents are filled in.
+struct NamedConv {
+  const char* name;
+  kernels::Conv2d d;
+};
+std::vector<NamedConv> convolutions();  // cases_library.cpp
+
 // Each file of cases adds its part.
 void add_library_cases(Registry& r);    // cases_library.cpp
+void add_frozen_cases(Registry& r);     // cases_frozen.cpp: fused convolutions, gates
 void add_pointwise_cases(Registry& r);  // cases_pointwise.cpp
 void add_norm_cases(Registry& r);       // cases_norm.cpp: norm in evaluation, optimisers
 void add_rows_cases(Registry& r);       // cases_rows.cpp: rows and columns, resizing

@@ -12,10 +12,7 @@ int64_t extent(int64_t in, int64_t kernel, int stride, int pad, int dilation) {
   return (in + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
 }
 
-struct NamedConv {
-  const char* name;
-  Conv2d d;
-};
+}  // namespace
 
 std::vector<NamedConv> convolutions() {
   std::vector<NamedConv> all{
@@ -42,6 +39,8 @@ std::vector<NamedConv> convolutions() {
   }
   return all;
 }
+
+namespace {
 
 void add_convolutions(Registry& reg) {
   for (const auto& [name, d] : convolutions()) {

@@ -70,6 +70,11 @@ void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const
 }
 
 template <class Exec, class real>
+void gate(const Context& ctx, index_t n, const real* dy, const std::uint8_t* open, real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = open[i] ? dy[i] : real(0); });
+}
+
+template <class Exec, class real>
 void leaky_relu_fwd(const Context& ctx, index_t n, double slope, const real* x, real* y) {
   const real s = static_cast<real>(slope);
   Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] > real(0) ? x[i] : s * x[i]; });

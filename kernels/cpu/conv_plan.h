@@ -1,0 +1,50 @@
+// What the convolution twins on oneDNN share: descriptions, plans, packed weights. Activations keep our N,H,W,C layout;
+// oneDNN chooses the layout of the weights, which are packed from K,C,R,S in each call, or once when the caller names
+// their contents (Conv2d::weight_key).
+#pragma once
+
+#include <functional>
+
+#include "kernels/cpu/dnnl_common.h"
+
+namespace pen::kernels::cpu {
+
+enum class ConvOperation : std::int64_t { forward = 1, data = 2, weight = 3, fused = 4 };
+
+struct ConvDescriptions {
+  dnnl::memory::desc x, y, w_any, w_plain, b;
+  dnnl::memory::dims strides, dilates, pad_low, pad_high;
+};
+ConvDescriptions describe(const Conv2d& d);
+
+// What tells two plans apart; `variant` numbers what an operation does beside convolving.
+PrimitiveKey key_of(const Conv2d& d, ConvOperation op, std::int64_t variant);
+
+// Scratch memory is the caller's; `after` are post-operations.
+dnnl::primitive_attr conv_attributes(const dnnl::post_ops& after = {});
+
+// Forward, with oneDNN's post-operations if any.
+dnnl::convolution_forward::primitive_desc forward_description(const Conv2d& d, bool bias, dnnl::prop_kind kind,
+                                                              const dnnl::post_ops& after = {});
+
+// A primitive with what is needed to call it.
+struct ConvPlan {
+  dnnl::primitive primitive;
+  dnnl::memory::desc x, y, w, w_plain, b, scratchpad;
+  dnnl::reorder pack, unpack_write;  // plain -> w, w -> plain
+  bool packed = false;               // w differs from plain
+
+  void reorders();
+};
+ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, const Conv2d& d);
+// The plan of conv2d_bwd_data for these dimensions.
+const ConvPlan& data_plan(const Conv2d& d);
+
+// Weights as the plan wants them: as they are, a kept copy, or packed into scratch memory. `plain` gives them in
+// K,C,R,S and is asked only if there is no kept copy; `key` names their contents, 0 if they have no name.
+const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const float*()>& plain);
+
+// Scratch memory (slot 0) for the plan's primitive.
+dnnl::memory scratchpad_of(const ConvPlan& plan);
+
+}  // namespace pen::kernels::cpu

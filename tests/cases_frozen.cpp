@@ -1,0 +1,69 @@
+// Cases of what frozen networks are made of: convolutions with bias, residual, ReLU and gate in one, and the gate
+// alone.
+#include "tests/cases.h"
+
+namespace pen::test {
+namespace {
+
+using namespace kernels;
+using std::int64_t;
+
+enum class Residual : std::uint8_t { none, separate, in_place };
+
+// Zeros and ones.
+std::vector<std::uint8_t> gates(int64_t n) {
+  std::vector<std::uint8_t> out(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = i * 2654435761u % 7 < 4;
+  return out;
+}
+
+const char* name_of(Residual r) {
+  return r == Residual::none ? "" : r == Residual::separate ? ", residual" : ", residual in place";
+}
+
+void add_forward(Registry& reg, const NamedConv& c, Residual kind, bool relu) {
+  const Conv2d d = c.d;
+  const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
+  reg.add("conv2d_fused_fwd", str(c.name, relu ? ", relu" : "", name_of(kind)), product, [=](auto& b) -> Call {
+    const auto* x = b.in("x", nx);
+    const auto* w = b.in("w", nw, -1, 1);
+    const auto* shift = relu ? b.in("b", d.k) : nullptr;
+    auto* y = kind == Residual::in_place ? b.inout("y", ny) : b.out("y", ny);
+    const auto* residual = kind == Residual::none ? nullptr : kind == Residual::in_place ? y : b.in("residual", ny);
+    auto* positive = b.optional_bytes("positive", ny);
+    return [=](const Context& ctx) { conv2d_fused_fwd(ctx, d, x, w, shift, residual, relu, y, positive); };
+  });
+}
+
+void add_backward(Registry& reg, const NamedConv& c, Residual kind, bool gated) {
+  const Conv2d d = c.d;
+  const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
+  reg.add("conv2d_fused_bwd_data", str(c.name, gated ? ", gate" : "", name_of(kind)), product, [=](auto& b) -> Call {
+    const auto* dy = b.in("dy", ny);
+    const auto* w = b.in("w", nw, -1, 1);
+    const auto* open = gated ? b.in_bytes("open", gates(nx)) : nullptr;
+    auto* dx = kind == Residual::in_place ? b.inout("dx", nx) : b.out("dx", nx);
+    const auto* residual = kind == Residual::none ? nullptr : kind == Residual::in_place ? dx : b.in("residual", nx);
+    return [=](const Context& ctx) { conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx); };
+  });
+}
+
+}  // namespace
+
+void add_frozen_cases(Registry& reg) {
+  for (const NamedConv& c : convolutions())
+    for (const Residual kind : {Residual::none, Residual::separate, Residual::in_place})
+      for (const bool flag : {false, true}) {
+        add_forward(reg, c, kind, flag);
+        add_backward(reg, c, kind, flag);
+      }
+  for (const int64_t n : {0, 1, 37, 20000})
+    reg.add("gate", str(n), elementwise, [=](auto& b) -> Call {
+      const auto* dy = b.in("dy", n);
+      const auto* open = b.in_bytes("open", gates(n));
+      auto* dx = b.out("dx", n);
+      return [=](const Context& ctx) { gate(ctx, n, dy, open, dx); };
+    });
+}
+
+}  // namespace pen::test
