@@ -57,6 +57,7 @@ class ModuleList : public Module {
     return *items_.back();
   }
   T& operator[](std::size_t i) { return *items_.at(i); }
+  const T& operator[](std::size_t i) const { return *items_.at(i); }
   std::size_t size() const { return items_.size(); }
   // What came out of the last item is the result of the list: whoever runs it hands it over here, for the list's hook.
   Tensor finish(Tensor result) { return hooked(std::move(result)); }

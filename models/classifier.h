@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "layers/frozen.h"
 #include "layers/module.h"
 
 namespace pen {
@@ -23,6 +24,8 @@ class Classifier : public Module {
   virtual Tensor logits(const Tensor& x) { return forward(x).logits; }
   virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
   virtual std::int64_t classes() const = 0;
+  // Lists the steps of the evaluation-mode network, for a frozen copy; false: this kind of network has no such list.
+  virtual bool describe(FrozenSteps&) const { return false; }
   virtual std::string arch() const = 0;  // what make_classifier builds again: "resnet50", "resnet18:0.25"
 };
 

@@ -3,6 +3,11 @@
 #include <cmath>
 
 namespace pen {
+namespace {
+
+constexpr ops::PoolOptions stem_pool{.k = 3, .stride = 2, .pad = 1};
+
+}  // namespace
 
 ResidualBlock::Shortcut::Shortcut(std::int64_t in, std::int64_t out, int stride, Rng& rng)
     : conv(in, out, 1, {.stride = stride}, false, rng), norm(out) {
@@ -37,6 +42,15 @@ Tensor ResidualBlock::forward(const Tensor& x) {
   return hooked(bn3_->forward(conv3_->forward(y), true, shortcut));
 }
 
+FrozenSteps::Value ResidualBlock::describe(FrozenSteps& steps, FrozenSteps::Value x) const {
+  // conv1 comes before the projection, so that on the way back it is the last to reach x, and closes x's gate as part
+  // of its convolution (a projection with a stride could not).
+  FrozenSteps::Value y = steps.conv(x, conv1_, &bn1_, true);
+  if (bottleneck_) y = steps.conv(y, conv2_, &bn2_, true);
+  const FrozenSteps::Value shortcut = downsample_ ? steps.conv(x, downsample_->conv, &downsample_->norm, false) : x;
+  return bottleneck_ ? steps.conv(y, *conv3_, &*bn3_, true, shortcut) : steps.conv(y, conv2_, &bn2_, true, shortcut);
+}
+
 ResNet::ResNet(const ResNetShape& shape, Rng& rng)
     : shape_(shape), conv1_(3, shape.base, 7, {.stride = 2, .pad = 3}, false, rng), bn1_(shape.base) {
   add_child("conv1", conv1_);
@@ -54,9 +68,7 @@ ResNet::ResNet(const ResNetShape& shape, Rng& rng)
   add_child("fc", fc_.emplace(in, shape.classes, rng));
 }
 
-Tensor ResNet::stem(const Tensor& x) {
-  return ops::max_pool2d(bn1_.forward(conv1_.forward(x), true), {.k = 3, .stride = 2, .pad = 1});
-}
+Tensor ResNet::stem(const Tensor& x) { return ops::max_pool2d(bn1_.forward(conv1_.forward(x), true), stem_pool); }
 
 Tensor ResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
   Tensor y = stem(x);
@@ -67,6 +79,18 @@ Tensor ResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
     if (taps) taps->push_back(y);
   }
   return fc_->forward(ops::global_avg_pool(y));
+}
+
+bool ResNet::describe(FrozenSteps& steps) const {
+  FrozenSteps::Value y = steps.conv(steps.input(), conv1_, &bn1_, true);
+  y = steps.max_pool(y, stem_pool);
+  steps.tap(y);
+  for (const auto& stage : stages_) {
+    for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].describe(steps, y);
+    steps.tap(y);
+  }
+  steps.linear(steps.global_avg_pool(y), *fc_);
+  return true;
 }
 
 ClassifierOutput ResNet::forward(const Tensor& x) {

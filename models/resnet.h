@@ -17,6 +17,7 @@ class ResidualBlock : public Module {
   // stands on the shortcut where stride or width change.
   ResidualBlock(bool bottleneck, std::int64_t in, std::int64_t planes, int stride, Rng& rng);
   Tensor forward(const Tensor& x);
+  FrozenSteps::Value describe(FrozenSteps& steps, FrozenSteps::Value x) const;
   static std::int64_t out_channels(bool bottleneck, std::int64_t planes) { return bottleneck ? 4 * planes : planes; }
 
  private:
@@ -52,6 +53,7 @@ class ResNet : public Classifier {
   std::vector<std::int64_t> tap_widths() const override;
   std::int64_t classes() const override { return shape_.classes; }
   std::string arch() const override { return shape_.arch; }
+  bool describe(FrozenSteps& steps) const override;
   // conv1, bn1, ReLU, max pool: the first tap.
   Tensor stem(const Tensor& x);
   ModuleList<ResidualBlock>& stage(std::size_t i) { return *stages_.at(i); }

@@ -27,4 +27,9 @@ inline void check_dims(const char* op, const char* what, const Tensor& x, std::s
 
 inline std::int64_t rows_of(const Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel() / x.size(-1); }
 
+// The checked dimensions of an operation `op` on x (N,H,W,C) and w (K,C/groups,R,S): what kernels are called with.
+// Weights that are not trained get a key, so that kernels may keep a packed copy.
+kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o);
+kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o);
+
 }  // namespace pen::ops

@@ -12,6 +12,20 @@ std::int64_t conv_output(std::int64_t size, std::int64_t kernel, const ConvOptio
   return (size + 2 * o.pad - o.dilation * (kernel - 1) - 1) / o.stride + 1;
 }
 
+void bias_gradient(Backward& call, std::size_t input, std::int64_t channels) {
+  if (!call.wants(input)) return;
+  // No structured binding here and below: clang 14 cannot capture those.
+  auto wanted = call.target(input, {channels});
+  Tensor& db = wanted.tensor;
+  const kernels::Accum accum = wanted.accum;
+  dispatch(db.dtype(), "bias", [&]<class T>() {
+    kernels::sum_middle(context(db.device()), 1, call.dy().numel() / std::max<std::int64_t>(channels, 1), channels, 1.0,
+                        call.dy().data<T>(), db.mutable_data<T>(), accum);
+  });
+}
+
+}  // namespace
+
 kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o) {
   check_dims(op, "x", x, 4);
   check_dims(op, "w", w, 4);
@@ -32,19 +46,19 @@ kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, cons
   return d;
 }
 
-void bias_gradient(Backward& call, std::size_t input, std::int64_t channels) {
-  if (!call.wants(input)) return;
-  // No structured binding here and below: clang 14 cannot capture those.
-  auto wanted = call.target(input, {channels});
-  Tensor& db = wanted.tensor;
-  const kernels::Accum accum = wanted.accum;
-  dispatch(db.dtype(), "bias", [&]<class T>() {
-    kernels::sum_middle(context(db.device()), 1, call.dy().numel() / std::max<std::int64_t>(channels, 1), channels, 1.0,
-                        call.dy().data<T>(), db.mutable_data<T>(), accum);
-  });
+kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o) {
+  check_dims(op, "x", x, 4);
+  kernels::Pool2d d{};
+  d.n = x.size(0), d.h = x.size(1), d.w = x.size(2), d.c = x.size(3);
+  d.k = o.k, d.stride = o.stride, d.pad = o.pad;
+  PEN_CHECK(o.k >= 1 && o.k <= 15 && o.stride >= 1 && o.pad >= 0 && 2 * o.pad <= o.k, op, ": window ", o.k, ", stride ",
+            o.stride, ", pad ", o.pad, " (window at most 15, pad at most half of it)");
+  PEN_CHECK(d.h + 2 * o.pad >= o.k && d.w + 2 * o.pad >= o.k, op, ": window ", o.k, " does not fit input ", d.h, "x",
+            d.w, " with pad ", o.pad);
+  d.p = (d.h + 2 * o.pad - o.k) / o.stride + 1;
+  d.q = (d.w + 2 * o.pad - o.k) / o.stride + 1;
+  return d;
 }
-
-}  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o) {
   const kernels::Conv2d d = conv_dims("conv2d", x, w, o);
@@ -175,24 +189,6 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   });
   return y;
 }
-
-namespace {
-
-kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o) {
-  check_dims(op, "x", x, 4);
-  kernels::Pool2d d{};
-  d.n = x.size(0), d.h = x.size(1), d.w = x.size(2), d.c = x.size(3);
-  d.k = o.k, d.stride = o.stride, d.pad = o.pad;
-  PEN_CHECK(o.k >= 1 && o.k <= 15 && o.stride >= 1 && o.pad >= 0 && 2 * o.pad <= o.k, op, ": window ", o.k, ", stride ",
-            o.stride, ", pad ", o.pad, " (window at most 15, pad at most half of it)");
-  PEN_CHECK(d.h + 2 * o.pad >= o.k && d.w + 2 * o.pad >= o.k, op, ": window ", o.k, " does not fit input ", d.h, "x",
-            d.w, " with pad ", o.pad);
-  d.p = (d.h + 2 * o.pad - o.k) / o.stride + 1;
-  d.q = (d.w + 2 * o.pad - o.k) / o.stride + 1;
-  return d;
-}
-
-}  // namespace
 
 Tensor max_pool2d(const Tensor& x, const PoolOptions& o) {
   const kernels::Pool2d d = pool_dims("max_pool2d", x, o);

@@ -1,0 +1,262 @@
+#include "layers/frozen.h"
+
+#include "tensor/ops_common.h"
+
+namespace pen {
+
+using ops::empty_like;
+using ops::empty_with;
+
+// The steps, and what can be said of them before anything runs.
+struct FrozenPlan {
+  using Value = FrozenSteps::Value;
+  using Step = FrozenSteps::Step;
+  using Kind = FrozenSteps::Kind;
+
+  FrozenSteps list;
+  std::vector<int> last_use;   // by value: the last step that reads it
+  std::vector<int> consumers;  // by value: how often it is read
+  std::vector<bool> is_tap;    // by value
+
+  const std::vector<Step>& steps() const { return list.steps(); }
+  std::size_t values() const { return steps().size() + 1; }
+};
+
+namespace {
+
+using Step = FrozenPlan::Step;
+using Kind = FrozenPlan::Kind;
+
+std::size_t at(FrozenSteps::Value v) { return static_cast<std::size_t>(v); }
+
+// What one forward pass leaves for its backward.
+struct Pass {
+  explicit Pass(const FrozenPlan& plan) : open(plan.values()), steps(plan.steps().size()) {}
+  struct Dims {
+    kernels::Conv2d conv;
+    kernels::Pool2d pool;
+    Shape in;
+    Tensor winner;  // indices of a max pool
+  };
+  std::vector<Tensor> open;  // by value: a byte where its ReLU is open; undefined where it has none
+  std::vector<Dims> steps;
+};
+
+// logits += 0 * sum of the image: nothing for a finite image, NaN for any other, whatever the fused ReLUs made of it.
+void spoil_if_not_finite(const Tensor& x, Tensor& logits) {
+  const std::int64_t n = x.size(0), each = n ? x.numel() / n : 0, classes = logits.size(1);
+  dispatch(x.dtype(), "frozen network", [&]<class T>() {
+    const kernels::Context ctx = context(x.device());
+    Tensor sums = empty_with(x, {n}), rows = empty_like(logits);
+    kernels::sum_columns(ctx, n, each, 0.0, x.data<T>(), nullptr, sums.mutable_data<T>());
+    kernels::spread_middle(ctx, n, classes, 1, 1.0, sums.data<T>(), rows.mutable_data<T>());
+    T* const y = logits.mutable_data<T>();
+    kernels::add_scaled(ctx, logits.numel(), 1.0, y, 1.0, rows.data<T>(), y);
+  });
+}
+
+class ForwardPass {
+ public:
+  // pass: null when no backward will follow.
+  ForwardPass(const FrozenPlan& plan, const Tensor& x, bool keep_taps, Pass* pass)
+      : plan_(plan), keep_taps_(keep_taps), pass_(pass), values_(plan.values()) {
+    values_[0] = x.detach();
+  }
+
+  Tensor run() {
+    const NoGrad no_grad;
+    for (std::size_t i = 0; i < plan_.steps().size(); ++i) {
+      const Step& s = plan_.steps()[i];
+      Tensor y = one(i, s);
+      values_[at(s.out)] = std::move(y);
+      release(i, s.in);
+      release(i, s.residual);
+    }
+    return values_.back();
+  }
+  const Tensor& value(FrozenSteps::Value v) const { return values_[at(v)]; }
+
+ private:
+  Tensor one(std::size_t i, const Step& s) {
+    const Tensor& x = values_[at(s.in)];
+    if (pass_) pass_->steps[i].in = x.shape();
+    switch (s.kind) {
+      case Kind::conv:
+        return conv(i, s, x);
+      case Kind::max_pool:
+        return max_pool(i, s, x);
+      case Kind::global_pool:
+        return ops::global_avg_pool(x);
+      case Kind::linear:
+        break;
+    }
+    return ops::linear(x, s.weight, s.bias);
+  }
+
+  Tensor conv(std::size_t i, const Step& s, const Tensor& x) {
+    const kernels::Conv2d d = ops::conv_dims("frozen network", x, s.weight, s.conv);
+    const Shape shape{d.n, d.p, d.q, d.k};
+    Tensor residual, open;
+    // The residual's memory serves the result where nobody reads it any more.
+    if (s.residual != FrozenSteps::none)
+      residual = dies(i, s.residual) && s.residual != s.in ? std::move(values_[at(s.residual)]) : values_[at(s.residual)];
+    if (residual.defined())
+      PEN_CHECK(residual.shape() == shape, "frozen network: residual ", to_string(residual.shape()), " for ",
+                to_string(shape));
+    Tensor y = residual.defined() && residual.unique() ? residual : empty_with(x, shape);
+    if (pass_) {
+      pass_->steps[i].conv = d;
+      if (s.relu) pass_->open[at(s.out)] = open = Tensor::empty(shape, DType::u8, x.device());
+    }
+    dispatch(x.dtype(), "frozen network", [&]<class T>() {
+      kernels::conv2d_fused_fwd(context(x.device()), d, x.data<T>(), s.weight.data<T>(), s.bias.data<T>(),
+                                residual.defined() ? residual.data<T>() : nullptr, s.relu, y.mutable_data<T>(),
+                                open.defined() ? open.mutable_data<std::uint8_t>() : nullptr);
+    });
+    return y;
+  }
+
+  Tensor max_pool(std::size_t i, const Step& s, const Tensor& x) {
+    const kernels::Pool2d d = ops::pool_dims("frozen network", x, s.pool);
+    Tensor y = empty_with(x, {d.n, d.p, d.q, d.c}), winner;
+    if (pass_) {
+      pass_->steps[i].pool = d;
+      pass_->steps[i].winner = winner = Tensor::empty(y.shape(), DType::u8, x.device());
+    }
+    dispatch(x.dtype(), "frozen network", [&]<class T>() {
+      kernels::max_pool_fwd(context(x.device()), d, x.data<T>(), y.mutable_data<T>(),
+                            winner.defined() ? winner.mutable_data<std::uint8_t>() : nullptr);
+    });
+    return y;
+  }
+
+  // Whether step i is the last to need a value.
+  bool dies(std::size_t i, FrozenSteps::Value v) const {
+    return plan_.last_use[at(v)] == static_cast<int>(i) && !(keep_taps_ && plan_.is_tap[at(v)]);
+  }
+  void release(std::size_t i, FrozenSteps::Value v) {
+    if (v != FrozenSteps::none && dies(i, v)) values_[at(v)] = {};
+  }
+
+  const FrozenPlan& plan_;
+  const bool keep_taps_;
+  Pass* const pass_;
+  std::vector<Tensor> values_;
+};
+
+// From d loss / d logits to d loss / d x. The gradient of a value is complete when its first reader, the last one here,
+// has added its part; with that part goes the gate of the ReLU that made the value.
+class BackwardPass {
+ public:
+  BackwardPass(const FrozenPlan& plan, const Pass& pass)
+      : plan_(plan), pass_(pass), sums_(plan.values()), missing_(plan.consumers) {}
+
+  Tensor run(Tensor dy) {
+    sums_.back() = std::move(dy);
+    for (std::size_t i = plan_.steps().size(); i-- > 0;) {
+      const Step& s = plan_.steps()[i];
+      one(i, s, std::move(sums_[at(s.out)]));
+    }
+    return std::move(sums_[0]);
+  }
+
+ private:
+  void one(std::size_t i, const Step& s, Tensor g) {
+    const Pass::Dims& dims = pass_.steps[i];
+    if (s.kind == Kind::conv) return conv(s, dims, std::move(g));
+    Tensor dx = empty_with(g, dims.in);
+    dispatch(g.dtype(), "frozen network", [&]<class T>() {
+      const kernels::Context ctx = context(g.device());
+      T* const to = dx.mutable_data<T>();
+      if (s.kind == Kind::max_pool) {
+        kernels::max_pool_bwd(ctx, dims.pool, g.data<T>(), dims.winner.data<std::uint8_t>(), to);
+      } else if (s.kind == Kind::global_pool) {
+        const std::int64_t area = dims.in[1] * dims.in[2];
+        kernels::spread_middle(ctx, dims.in[0], area, dims.in[3], 1.0 / static_cast<double>(area), g.data<T>(), to);
+      } else {
+        kernels::matmul(ctx, {dims.in[0], dims.in[1], g.size(1), false, false}, g.data<T>(), s.weight.data<T>(), to,
+                        kernels::Accum::write);
+      }
+    });
+    add(s.in, std::move(dx));
+  }
+
+  void conv(const Step& s, const Pass::Dims& dims, Tensor g) {
+    const Tensor sum = std::move(sums_[at(s.in)]);
+    const Tensor& gate = pass_.open[at(s.in)];
+    const bool closes = --missing_[at(s.in)] == 0 && gate.defined();
+    Tensor dx = sum.defined() && sum.unique() ? sum : empty_with(g, dims.in);
+    dispatch(g.dtype(), "frozen network", [&]<class T>() {
+      kernels::conv2d_fused_bwd_data(context(g.device()), dims.conv, g.data<T>(), s.weight.data<T>(),
+                                     sum.defined() ? sum.data<T>() : nullptr,
+                                     closes ? gate.data<std::uint8_t>() : nullptr, dx.mutable_data<T>());
+    });
+    sums_[at(s.in)] = std::move(dx);
+    if (s.residual != FrozenSteps::none) add(s.residual, std::move(g));
+  }
+
+  void add(FrozenSteps::Value v, Tensor part) {
+    Tensor& sum = sums_[at(v)];
+    const Tensor& gate = pass_.open[at(v)];
+    const bool closes = --missing_[at(v)] == 0 && gate.defined();
+    if (!sum.defined() && !closes) {
+      sum = std::move(part);
+      return;
+    }
+    Tensor to = part.unique() ? part : empty_like(part);
+    dispatch(part.dtype(), "frozen network", [&]<class T>() {
+      const kernels::Context ctx = context(part.device());
+      const T* from = part.data<T>();
+      T* const out = to.mutable_data<T>();
+      if (sum.defined()) {
+        kernels::add_scaled(ctx, part.numel(), 1.0, sum.data<T>(), 1.0, from, out);
+        from = out;
+      }
+      if (closes) kernels::gate(ctx, part.numel(), from, gate.data<std::uint8_t>(), out);
+    });
+    sum = std::move(to);
+  }
+
+  const FrozenPlan& plan_;
+  const Pass& pass_;
+  std::vector<Tensor> sums_;  // by value: the gradient so far
+  std::vector<int> missing_;  // by value: readers whose part is still to come
+};
+
+}  // namespace
+
+FrozenNetwork::FrozenNetwork(FrozenSteps list) {
+  auto plan = std::make_shared<FrozenPlan>();
+  plan->list = std::move(list);
+  PEN_CHECK(!plan->steps().empty() && plan->steps().back().kind == Kind::linear,
+            "freeze: a network ends in a linear layer");
+  plan->last_use.assign(plan->values(), -1);
+  plan->consumers.assign(plan->values(), 0);
+  plan->is_tap.assign(plan->values(), false);
+  for (std::size_t i = 0; i < plan->steps().size(); ++i)
+    for (const FrozenSteps::Value v : {plan->steps()[i].in, plan->steps()[i].residual}) {
+      if (v == FrozenSteps::none) continue;
+      plan->last_use[at(v)] = static_cast<int>(i);
+      ++plan->consumers[at(v)];
+    }
+  for (const FrozenSteps::Value v : plan->list.taps()) plan->is_tap[at(v)] = true;
+  plan_ = std::move(plan);
+}
+
+FrozenNetwork::Output FrozenNetwork::forward(const Tensor& x, bool want_taps) const {
+  const bool recorded = needs_grad({&x});
+  const auto pass = recorded ? std::make_shared<Pass>(*plan_) : nullptr;
+  ForwardPass forward(*plan_, x, want_taps, pass.get());
+  Output result;
+  result.logits = forward.run();
+  if (want_taps)
+    for (const FrozenSteps::Value v : plan_->list.taps()) result.taps.push_back(forward.value(v));
+  spoil_if_not_finite(x, result.logits);
+  if (recorded)
+    record("frozen network", result.logits, {x}, [plan = plan_, pass](Backward& call) {
+      if (call.wants(0)) call.set(0, BackwardPass(*plan, *pass).run(std::move(call.dy())));
+    });
+  return result;
+}
+
+}  // namespace pen

@@ -1,0 +1,67 @@
+// A network in evaluation mode as ONE differentiable operation. Norms are folded into the convolutions (in double,
+// rounded once), bias, residual and ReLU are part of them, and the backward computes the gradient of the input alone:
+// it keeps a byte for each ReLU and pool winner and no activation. Function and gradient are those of the network it
+// was made from, up to the rounding of the folded weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "layers/basic.h"
+
+namespace pen {
+
+// The steps of a network, in the order they run in. A network describes itself to it by walking through its forward
+// pass with values in the place of tensors.
+class FrozenSteps {
+ public:
+  using Value = int;
+  static constexpr Value none = -1;
+
+  enum class Kind : std::uint8_t { conv, max_pool, global_pool, linear };
+  struct Step {
+    Kind kind = Kind::conv;
+    Value in = none, residual = none, out = none;
+    bool relu = false;
+    Tensor weight, bias;  // conv (K,C,R,S) and (K), norm folded in; linear (K,C) and (K)
+    ops::ConvOptions conv;
+    ops::PoolOptions pool;
+  };
+
+  Value input() const { return 0; }
+  // act(norm(conv(x)) + residual). `norm` may be null. A norm in training mode or weights that are not finite: an
+  // Error.
+  Value conv(Value x, const Conv2d& layer, const BatchNorm2d* norm, bool relu, Value residual = none);
+  Value max_pool(Value x, const ops::PoolOptions& options);
+  Value global_avg_pool(Value x);              // (N,H,W,C) -> (N,C)
+  Value linear(Value x, const Linear& layer);  // the last step: its result is the network's
+  void tap(Value x) { taps_.push_back(x); }
+
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Value>& taps() const { return taps_; }
+  int values() const { return static_cast<int>(steps_.size()) + 1; }
+
+ private:
+  Value add(Step step);
+  std::vector<Step> steps_;
+  std::vector<Value> taps_;
+};
+
+class FrozenNetwork {
+ public:
+  // Weights are copied: later changes to the network do not reach it.
+  explicit FrozenNetwork(FrozenSteps steps);
+
+  struct Output {
+    Tensor logits;             // (N,classes), with x's history
+    std::vector<Tensor> taps;  // as the network lists them, without history; empty if not wanted
+  };
+  // x (N,H,W,3) of the network's dtype and device. An image with a NaN or an infinity has NaN logits.
+  Output forward(const Tensor& x, bool want_taps) const;
+
+ private:
+  std::shared_ptr<const struct FrozenPlan> plan_;  // also held by the histories of its results
+};
+
+}  // namespace pen

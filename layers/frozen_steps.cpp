@@ -1,0 +1,71 @@
+#include <cmath>
+
+#include "layers/frozen.h"
+
+namespace pen {
+namespace {
+
+void check_finite(const std::vector<double>& values) {
+  for (const double v : values)
+    PEN_CHECK(std::isfinite(v), "freeze: a weight of the network is ", v, ": it cannot be used");
+}
+
+Tensor as(const std::vector<double>& values, const Shape& shape, const Tensor& like) {
+  check_finite(values);
+  return Tensor::from(values, shape).to(like.dtype()).to(like.device());
+}
+
+}  // namespace
+
+FrozenSteps::Value FrozenSteps::add(Step step) {
+  step.out = values();
+  PEN_CHECK(step.in >= 0 && step.in < step.out && step.residual < step.out, "freeze: a step reads a later value");
+  steps_.push_back(std::move(step));
+  return steps_.back().out;
+}
+
+FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNorm2d* norm, bool relu, Value residual) {
+  Step step;
+  step.in = x, step.residual = residual, step.relu = relu, step.conv = layer.options;
+  std::vector<double> w = layer.weight.to(DType::f64).to_vector<double>(),
+                      b(static_cast<std::size_t>(layer.weight.size(0)), 0.0);
+  if (layer.bias.defined()) b = layer.bias.to(DType::f64).to_vector<double>();
+  if (norm) {
+    PEN_CHECK(!norm->is_training(), "freeze: the network is in training mode; call eval() first");
+    const auto gamma = norm->weight.to(DType::f64).to_vector<double>(),
+               beta = norm->bias.to(DType::f64).to_vector<double>(),
+               mean = norm->running_mean.to(DType::f64).to_vector<double>(),
+               var = norm->running_var.to(DType::f64).to_vector<double>();
+    const std::size_t each = w.size() / b.size();
+    for (std::size_t k = 0; k < b.size(); ++k) {
+      const double scale = gamma[k] / std::sqrt(var[k] + norm->eps);
+      for (std::size_t i = k * each; i < (k + 1) * each; ++i) w[i] *= scale;
+      b[k] = (b[k] - mean[k]) * scale + beta[k];
+    }
+  }
+  step.weight = as(w, layer.weight.shape(), layer.weight);
+  step.bias = as(b, {layer.weight.size(0)}, layer.weight);
+  return add(std::move(step));
+}
+
+FrozenSteps::Value FrozenSteps::max_pool(Value x, const ops::PoolOptions& options) {
+  Step step;
+  step.kind = Kind::max_pool, step.in = x, step.pool = options;
+  return add(std::move(step));
+}
+
+FrozenSteps::Value FrozenSteps::global_avg_pool(Value x) {
+  Step step;
+  step.kind = Kind::global_pool, step.in = x;
+  return add(std::move(step));
+}
+
+FrozenSteps::Value FrozenSteps::linear(Value x, const Linear& layer) {
+  Step step;
+  step.kind = Kind::linear, step.in = x;
+  step.weight = as(layer.weight.to(DType::f64).to_vector<double>(), layer.weight.shape(), layer.weight);
+  step.bias = as(layer.bias.to(DType::f64).to_vector<double>(), layer.bias.shape(), layer.weight);
+  return add(std::move(step));
+}
+
+}  // namespace pen

@@ -1,0 +1,39 @@
+#include "models/frozen_classifier.h"
+
+namespace pen {
+namespace {
+
+class FrozenClassifier : public Classifier {
+ public:
+  FrozenClassifier(const Classifier& network, FrozenSteps steps)
+      : network_(std::move(steps)),
+        tap_widths_(network.tap_widths()),
+        classes_(network.classes()),
+        arch_(network.arch()) {
+    eval();
+  }
+  ClassifierOutput forward(const Tensor& x) override {
+    FrozenNetwork::Output out = network_.forward(x, true);
+    return {std::move(out.logits), std::move(out.taps)};
+  }
+  Tensor logits(const Tensor& x) override { return network_.forward(x, false).logits; }
+  std::vector<std::int64_t> tap_widths() const override { return tap_widths_; }
+  std::int64_t classes() const override { return classes_; }
+  std::string arch() const override { return arch_; }
+
+ private:
+  FrozenNetwork network_;
+  std::vector<std::int64_t> tap_widths_;
+  std::int64_t classes_;
+  std::string arch_;
+};
+
+}  // namespace
+
+std::unique_ptr<Classifier> freeze(const Classifier& network) {
+  FrozenSteps steps;
+  if (!network.describe(steps)) return nullptr;
+  return std::make_unique<FrozenClassifier>(network, std::move(steps));
+}
+
+}  // namespace pen

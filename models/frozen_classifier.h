@@ -1,0 +1,15 @@
+// A classifier that will not change any more, as one fast operation (layers/frozen.h).
+#pragma once
+
+#include <memory>
+
+#include "models/classifier.h"
+
+namespace pen {
+
+// A copy of `network`, which must be in evaluation mode, that gives its logits and taps and the gradient of its input.
+// It has no parameters and no hooks: whoever needs those works on the network itself. Null if the network has no frozen
+// form.
+std::unique_ptr<Classifier> freeze(const Classifier& network);
+
+}  // namespace pen

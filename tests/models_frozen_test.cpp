@@ -1,0 +1,132 @@
+// A frozen copy against the network it was made from: logits, taps and the gradient of the input.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "models/frozen_classifier.h"
+#include "tests/compare.h"
+#include "tests/golden_state.h"
+
+namespace pen {
+namespace {
+
+std::unique_ptr<Classifier> network(const std::string& arch, DType dtype, double width = 0.125) {
+  Rng rng(3);
+  auto net = make_classifier({.arch = arch, .classes = 7, .width = width}, rng);
+  test::fill_state(*net, "frozen.", 0);
+  net->to(dtype);
+  net->eval();
+  net->set_requires_grad(false);
+  return net;
+}
+
+Tensor images(std::int64_t n, std::int64_t size, DType dtype) {
+  return Tensor::from(test::fill("frozen.x", {n, size, size, 3}), {n, size, size, 3}).to(dtype);
+}
+
+struct Answer {
+  std::vector<double> logits, dx;
+  std::vector<std::vector<double>> taps;
+};
+
+Answer ask(Classifier& net, const Tensor& x) {
+  Answer out;
+  Tensor leaf = x.clone();
+  leaf.set_requires_grad(true);
+  const Tensor y = net.logits(leaf);
+  const Shape shape = y.shape();
+  backward(y, Tensor::from(test::fill("frozen.dy", shape), shape).to(x.dtype()));
+  out.logits = y.to(DType::f64).to_vector<double>();
+  out.dx = leaf.grad().to(DType::f64).to_vector<double>();
+  const NoGrad no_grad;
+  for (const Tensor& tap : net.forward(x).taps) out.taps.push_back(tap.to(DType::f64).to_vector<double>());
+  return out;
+}
+
+// In float32 the folded weights are rounded, and a ReLU at its edge falls on the other side now and then: that moves a
+// gradient by far more than its rounding.
+void check_same(const Answer& got, const Answer& want, DType dtype) {
+  const bool exact = dtype == DType::f64;
+  const auto check = [&](const std::string& what, const std::vector<double>& a, const std::vector<double>& b) {
+    CAPTURE(what);
+    const double tolerance = exact ? 1e-12 : what == "gradient of the input" ? 2e-2 : 2e-5;
+    const test::Difference d = test::compare_l2(a, b, tolerance);
+    CHECK_MESSAGE(d.ok, d.message);
+  };
+  check("logits", got.logits, want.logits);
+  check("gradient of the input", got.dx, want.dx);
+  REQUIRE(got.taps.size() == want.taps.size());
+  for (std::size_t i = 0; i < want.taps.size(); ++i) check("tap", got.taps[i], want.taps[i]);
+}
+
+}  // namespace
+
+TEST_CASE("a frozen classifier answers as its original: both kinds of block, odd sizes, both precisions") {
+  for (const auto& [arch, width] : {std::pair{"resnet18", 0.125}, {"resnet50", 0.125}, {"resnet34", 0.25}})
+    for (const std::int64_t size : {32, 52})
+      for (const DType dtype : {DType::f64, DType::f32}) {
+        CAPTURE(arch);
+        CAPTURE(size);
+        CAPTURE(name_of(dtype));
+        const auto net = network(arch, dtype, width);
+        const auto frozen = freeze(*net);
+        REQUIRE(frozen);
+        CHECK(frozen->arch() == net->arch());
+        CHECK(frozen->tap_widths() == net->tap_widths());
+        const Tensor x = images(3, size, dtype);
+        check_same(ask(*frozen, x), ask(*net, x), dtype);
+      }
+}
+
+TEST_CASE("a frozen classifier: forward alone, no images, two backwards, and life beyond its owner") {
+  auto net = network("resnet18", DType::f64);
+  auto frozen = freeze(*net);
+  const Tensor x = images(2, 32, DType::f64);
+  Tensor leaf = x.clone();
+  leaf.set_requires_grad(true);
+  const Tensor recorded = frozen->logits(leaf);
+  CHECK(recorded.requires_grad());
+  {
+    const NoGrad no_grad;
+    CHECK(frozen->logits(leaf).to(DType::f64).to_vector<double>() == recorded.to(DType::f64).to_vector<double>());
+  }
+  CHECK_FALSE(frozen->logits(x).requires_grad());
+  CHECK(frozen->logits(images(0, 32, DType::f64)).shape() == Shape{0, 7});
+  CHECK(x.to(DType::f64).to_vector<double>() ==
+        leaf.to(DType::f64).to_vector<double>());  // nothing was done in place to the caller's images
+
+  frozen.reset();  // the history holds what it needs
+  net.reset();
+  const Tensor dy = Tensor::full(recorded.shape(), 1.0, DType::f64);
+  backward(recorded, dy, {.retain_graph = true, .only = {}});
+  const std::vector<double> once = leaf.grad().to(DType::f64).to_vector<double>();
+  leaf.clear_grad();
+  backward(recorded, dy);
+  CHECK(leaf.grad().to(DType::f64).to_vector<double>() == once);
+}
+
+TEST_CASE("a frozen classifier: a copy, from evaluation mode only, of finite weights only, and NaN comes out as NaN") {
+  auto net = network("resnet18", DType::f32);
+  const auto frozen = freeze(*net);
+  const Tensor x = images(2, 32, DType::f32);
+  const std::vector<double> before = frozen->logits(x).to(DType::f64).to_vector<double>();
+  Tensor weight = net->parameters().front().tensor;
+  weight.mutable_data<float>()[0] += 1;
+  CHECK(frozen->logits(x).to(DType::f64).to_vector<double>() == before);
+  weight.mutable_data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(freeze(*net), doctest::Contains("a weight of the network is nan"), Error);
+  net = network("resnet18", DType::f32);
+  net->train();
+  CHECK_THROWS_WITH_AS(freeze(*net), doctest::Contains("training mode"), Error);
+
+  Tensor broken = x.clone();
+  broken.mutable_data<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<double> spoilt = frozen->logits(broken).to(DType::f64).to_vector<double>();
+  for (std::size_t i = 0; i < 7; ++i) {
+    CHECK(std::isnan(spoilt[i]));
+    CHECK(spoilt[7 + i] == before[7 + i]);
+  }
+}
+
+}  // namespace pen
