@@ -49,7 +49,10 @@ void bench_step(const BenchOptions& options, Device device) {
   json.begin_object().field("bench", "step").field("mode", options.mode).field("arch", options.arch);
   json.field("width", options.width).field("input_size", options.input_size).field("classes", options.classes);
   json.field("masker_use_layers", options.masker_use_layers).field("batch", options.batch_size);
-  json.field("precision", options.precision).field("steps", options.steps).field("warmup", options.warmup);
+  json.field("fuse", options.fuse)
+      .field("precision", options.precision)
+      .field("steps", options.steps)
+      .field("warmup", options.warmup);
   json.field("images_per_s", result.images_per_s).field("median_s", result.median_s);
   if (ca)
     json.field("median_s_is",

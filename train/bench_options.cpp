@@ -26,6 +26,7 @@ OptionTable make_table() {
       .one_of({"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"});
   table.add("width", &B::width, "factor on all channel counts").above(0).most = 8;
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
+  table.add("fuse", &B::fuse, "run a fixed classifier (fix, infer) as one operation; false: layer by layer");
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
 
   table.add("warmup", &B::warmup, "steps before the clock starts; the loader has one pass of its own").between(0, 1e6);

@@ -18,6 +18,7 @@ struct BenchOptions : LogOptions, ComputeOptions {
   double width = 1.0;
   std::int64_t input_size = 224;
   std::int64_t classes = 1000;
+  bool fuse = true;
   std::vector<std::int64_t> masker_use_layers = {3, 4};
   std::int64_t batch_size = 8;
   std::int64_t steps = 5;

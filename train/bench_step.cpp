@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "models/frozen_classifier.h"
 #include "tensor/memory.h"
 #include "train/step.h"
 
@@ -14,9 +15,10 @@ namespace pen {
 namespace {
 
 // The options of configs/fix.json and ca.json that a single step depends on.
-TrainOptions step_options(bool ca, double prob_historic) {
+TrainOptions step_options(bool ca, double prob_historic, bool fuse) {
   TrainOptions o;
   o.fixed_classifier = !ca;
+  o.fuse = fuse;
   o.prob_historic = prob_historic;
   o.mask_in.criterion = o.mask_out.criterion = "crossentropy";
   o.mask_in.objective_type = "classification";
@@ -89,14 +91,18 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::vector<std::unique_ptr<TrainStep>> steps;
   std::vector<std::function<void(const StepBatch&)>> runs;
   const auto add = [&](const std::string& name, bool ca, double prob_historic) {
-    steps.push_back(std::make_unique<TrainStep>(step_options(ca, prob_historic), *classifier, masker, sgd, adam));
+    steps.push_back(
+        std::make_unique<TrainStep>(step_options(ca, prob_historic, options.fuse), *classifier, masker, sgd, adam));
     runs.emplace_back([&step = *steps.back(), &draws](const StepBatch& batch) { step.train(batch, 1, draws); });
     result.kinds.push_back({name, {}});
   };
+  std::unique_ptr<Classifier> frozen;
   if (options.mode == "infer") {
     classifier->eval();
     masker.eval();
-    runs.emplace_back([&](const StepBatch& batch) { infer(*classifier, masker, batch); });
+    if (options.fuse) frozen = freeze(*classifier);
+    Classifier& judge = frozen ? *frozen : *classifier;
+    runs.emplace_back([&](const StepBatch& batch) { infer(judge, masker, batch); });
     result.kinds.push_back({"forward", {}});
   } else if (options.mode == "ca") {
     add("update", true, 0);

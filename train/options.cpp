@@ -65,6 +65,9 @@ OptionTable make_table() {
       .between(0, 2048);
   table.add("fixed_classifier", &T::fixed_classifier,
             "FIX: the classifier stays as it is; otherwise CA: it is trained with the masker");
+  table.add("fuse", &T::fuse,
+            "FIX: run the classifier as one operation with its norms folded in; false: layer by layer, the same up to "
+            "rounding, slower");
 
   table.group("Masker");
   table

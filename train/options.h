@@ -24,6 +24,7 @@ struct TrainOptions : LogOptions, ComputeOptions {
   std::string resnet_path;
   std::int64_t input_size = 0;  // 0: what the classifier was trained with
   bool fixed_classifier = false;
+  bool fuse = true;
 
   // Masker
   std::vector<std::int64_t> masker_use_layers = {0, 1, 2, 3, 4};

@@ -4,6 +4,7 @@
 
 #include "layers/mask_statistics.h"
 #include "models/checkpoint.h"
+#include "models/frozen_classifier.h"
 #include "tensor/autograd.h"
 #include "tensor/ops.h"
 #include "train/criteria.h"
@@ -80,6 +81,12 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
   }
 }
 
+Classifier& TrainStep::fixed_classifier() {
+  if (!options_.fuse) return classifier_;
+  if (!frozen_) frozen_ = freeze(classifier_);
+  return frozen_ ? *frozen_ : classifier_;  // not every kind of network has a frozen form
+}
+
 // z and the taps; in CA also cross entropy and one SGD step on it.
 TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
   Clean clean;
@@ -97,7 +104,7 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
     classifier_optimizer_.zero_grad();
   } else {
     NoGrad no_grad;
-    out = classifier_.forward(batch.images);
+    out = (options_.fixed_classifier ? fixed_classifier() : classifier_).forward(batch.images);
     clean.loss = ops::mean(ops::cross_entropy(out.logits, labels)).item();
   }
   clean.logits = out.logits.detach();
@@ -167,7 +174,7 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
   // 3. Whether the classifier also learns from the masked images, and which classifier looks at them.
   const bool skip = ca && draws.bernoulli(options_.prob_historic);
   const bool update = ca && !skip;
-  Classifier* judge = &classifier_;
+  Classifier* judge = ca ? &classifier_ : &fixed_classifier();
   if (skip && !zoo_.empty()) {
     if (!historic_) {
       // Built from the names and shapes of the state: the options do not say how wide the classifier is.
@@ -230,7 +237,8 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   double masker_loss = 0, classifier_loss = 0;
   for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
     if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
-    const Side side = masked_pass(which, batch, clean, mask, p, classifier_);
+    const Side side =
+        masked_pass(which, batch, clean, mask, p, options_.fixed_classifier ? fixed_classifier() : classifier_);
     masker_loss += side.masker_loss.item();
     classifier_loss += side.classifier_loss.item();
     for (const auto& [key, value] : side.log) log.emplace_back(side.prefix + key, value);

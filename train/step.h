@@ -48,6 +48,8 @@ class TrainStep {
   Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
   Side masked_pass(MaskSide side, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
                    Classifier& judge);
+  // Who looks at images while the classifier is fixed: its frozen form, made at the first step.
+  Classifier& fixed_classifier();
   Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;
   void observe(const char* stage) const {
     if (observer) observer(stage);
@@ -60,6 +62,7 @@ class TrainStep {
   Optimizer& masker_optimizer_;
   std::unique_ptr<Criterion> criterion_in_, criterion_out_;
   Zoo zoo_;
+  std::unique_ptr<Classifier> frozen_;    // of the fixed classifier
   std::unique_ptr<Classifier> historic_;  // takes the states drawn from the zoo
 };
 
