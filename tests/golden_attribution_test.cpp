@@ -1,6 +1,6 @@
-// Attribution on ResNet-50 against TorchRay's answers, which were recorded in float32. In the second image one ReLU has
-// its input within float32's noise of 0, and a gradient passes it or does not: our double run differs from the
-// recording of `gradient` as much as our float32 run does. Those two recordings have a tolerance of their own.
+// Attribution on ResNet-50 against TorchRay's answers, which were recorded in float32. In the second image our
+// double run differs from the recording of `gradient` as much as our float32 run does, as if one ReLU on its edge fell
+// the other way there (not traced to the unit). Those two recordings have a tolerance of their own.
 #include <doctest/doctest.h>
 
 #include <map>
