@@ -129,11 +129,19 @@ TEST_CASE("a file with the reference's keys alone: networks, masker options and 
   out.parts["state_dict_classifier"] = copy_state(*classifier);
   out.parts["state_dict_masker"] = copy_state(masker);
   for (const NamedTensor& p : classifier->parameters())
-    out.parts["optimizer_classifier"].push_back({p.name + ".momentum_buffer", Tensor::full(p.tensor.shape(), 0.25)});
+    out.parts["optimizer_classifier"].push_back(
+        {p.name + ".momentum_buffer", Tensor::full(p.tensor.shape(), static_cast<double>(p.name.size()))});
   torch::Values values(UINT64_MAX);
   torch::Value* root = value_of(out, values);
   REQUIRE(root->items[root->items.size() - 2]->text == "penumbra");
   root->items.resize(root->items.size() - 2);
+  // PyTorch up to 1.4 numbers parameters by their addresses, and states come in any order.
+  const torch::Value* optimizer = root->find("optimizer_classifier");
+  std::int64_t address = 139'900'000'000'000;
+  for (torch::Value* id : optimizer->find("param_groups")->items[0]->find("params")->items) id->integer = address -= 64;
+  auto* states = const_cast<torch::Value*>(optimizer->find("state"));
+  std::reverse(states->items.begin(), states->items.end());
+  for (std::size_t i = 0; i < states->items.size(); i += 2) std::swap(states->items[i], states->items[i + 1]);
   for (const auto format : {torch::Format::zip, torch::Format::legacy}) {
     torch::write_file(folder / "ref.chk", *root, format);
     const Checkpoint got = read_checkpoint(folder / "ref.chk");
@@ -152,8 +160,10 @@ TEST_CASE("a file with the reference's keys alone: networks, masker options and 
     CHECK(load_classifier(got)->classes() == 4);
     const StateDict& sgd = got.parts.at("optimizer_classifier");
     REQUIRE(sgd.size() == classifier->parameters().size());
-    for (std::size_t i = 0; i < sgd.size(); ++i)
+    for (std::size_t i = 0; i < sgd.size(); ++i) {
       CHECK(sgd[i].name == classifier->parameters()[i].name + ".momentum_buffer");
+      CHECK(same_bytes(sgd[i].tensor, out.parts.at("optimizer_classifier")[i].tensor));
+    }
   }
   // Options that are none: the file's fault.
   out.facts["args"] = R"({"masker_use_layers": "7"})";
