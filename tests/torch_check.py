@@ -1,10 +1,10 @@
 """What PyTorch itself says of checkpoint files; run by models_torch_python_test.cpp.
 
     torch_check.py version             prints PyTorch's version
-    torch_check.py list FILE           loads FILE and prints one line for each leaf
-    torch_check.py weights FILE        the same; weights_only, where it exists, has to read it too
+    torch_check.py list FILE...        loads each file and prints one line for each leaf, then ---
+    torch_check.py weights FILE...     the same; weights_only, where it exists, has to read them too
     torch_check.py save FOLDER         writes zip.pth and legacy.pth with everything that files hold, prints their leaves
-    torch_check.py optimizers FILE     loads the optimizers of a training checkpoint and takes a step with them
+    torch_check.py optimizers FILE...  loads the optimizers of a training checkpoint and takes a step with them
 """
 import collections
 import inspect
@@ -105,14 +105,14 @@ if __name__ == "__main__":
     command = sys.argv[1]
     if command == "version":
         print(torch.__version__)
-    elif command == "list":
-        print("\n".join(leaves(load(sys.argv[2]))))
-    elif command == "weights":
-        print("\n".join(leaves(load(sys.argv[2], floats=False))))
+    elif command in ("list", "weights"):
+        for path in sys.argv[2:]:
+            print("\n".join(leaves(load(path, floats=command == "list"))), "---", sep="\n")
     elif command == "save":
         content = everything()
         torch.save(content, sys.argv[2] + "/zip.pth")
         torch.save(content, sys.argv[2] + "/legacy.pth", _use_new_zipfile_serialization=False)
         print("\n".join(leaves(content)))
     elif command == "optimizers":
-        optimizers(sys.argv[2])
+        for path in sys.argv[2:]:
+            optimizers(path)
