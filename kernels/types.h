@@ -98,6 +98,20 @@ struct Resize2d {
   bool align_corners = false;
 };
 
+// A window of x (N,H,W,C): y (N,P,Q,C) begins `top` rows above and `left` columns left of x; outside of x it is zero.
+// Negative values cut.
+struct Window2d {
+  std::int64_t n, h, w, c;
+  std::int64_t p, q;
+  std::int64_t top = 0, left = 0;
+};
+
+// A reordering of four dimensions: y's dimension i is x's dimension order[i]; `sizes` are x's.
+struct Permute4 {
+  std::int64_t sizes[4];
+  int order[4];
+};
+
 // Which pixels a mask m in [0,1] keeps: m itself (masked in) or 1 - m (masked out).
 enum class Side : std::uint8_t { in, out };
 

@@ -2,6 +2,7 @@
 // gradient is made. Errors name the operation, what came and what was expected.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "base/rng.h"
@@ -48,6 +49,13 @@ Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width,
 Tensor concat_channels(const std::vector<Tensor>& parts);  // along the last dimension
 // The plane of v (N,C) repeated: (N,H,W,C).
 Tensor broadcast_planes(const Tensor& v, std::int64_t height, std::int64_t width);
+// x (N,H,W,C) with so many rows and columns of zeros added on each side; negative: cut off. At least one pixel is left.
+Tensor pad2d(const Tensor& x, std::int64_t top, std::int64_t bottom, std::int64_t left, std::int64_t right);
+// Four dimensions in another order: dimension i of the result is dimension order[i] of x.
+Tensor permute(const Tensor& x, const std::array<int, 4>& order);
+// Every plane of x (N,H,W,C) filtered with taps (2 radius + 1) along its rows and then along its columns, as a
+// correlation, zeros outside; taps has the dtype of x and no gradient.
+Tensor filter_separable(const Tensor& x, const Tensor& taps);
 // Rows of table (classes,width) for ids (N, i64): (N,width). An id out of range is an Error.
 Tensor embedding(const Tensor& table, const Tensor& ids);
 

@@ -13,6 +13,7 @@ const std::vector<Case>& all_cases() {
     add_frozen_cases(r);
     add_rows_cases(r);
     add_image_cases(r);
+    add_layout_cases(r);
     return std::move(r.cases);
   }();
   return cases;

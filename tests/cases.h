@@ -87,6 +87,7 @@ void add_pointwise_cases(Registry& r);  // cases_pointwise.cpp
 void add_norm_cases(Registry& r);       // cases_norm.cpp: norm in evaluation, optimisers
 void add_rows_cases(Registry& r);       // cases_rows.cpp: rows and columns, resizing
 void add_image_cases(Registry& r);      // cases_image.cpp: masks, logits
+void add_layout_cases(Registry& r);     // cases_layout.cpp: windows, permutations, filters
 
 const std::vector<Case>& all_cases();
 

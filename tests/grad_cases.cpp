@@ -151,6 +151,19 @@ void shapes(List& list) {
            [](const Inputs& i) { return ops::broadcast_planes(i[0], 4, 5); });
   list.add("broadcast_planes", "(1, 2) to 3x1", {uniform({1, 2}, list.seed())},
            [](const Inputs& i) { return ops::broadcast_planes(i[0], 3, 1); });
+  const std::int64_t pads[][4] = {{1, 2, 0, 3}, {-1, 0, 2, -2}, {0, 0, 0, 0}};
+  for (const auto& p : pads)
+    list.add("pad2d", str(p[0], ", ", p[1], ", ", p[2], ", ", p[3]), {uniform({2, 3, 5, 2}, list.seed())},
+             [=](const Inputs& i) { return ops::pad2d(i[0], p[0], p[1], p[2], p[3]); });
+  for (const std::array<int, 4>& order : {std::array{1, 0, 3, 2}, std::array{2, 0, 3, 1}})
+    list.add("permute", str(order[0], order[1], order[2], order[3]), {uniform({2, 3, 4, 5}, list.seed())},
+             [=](const Inputs& i) { return ops::permute(i[0], order); });
+  for (const int radius : {0, 2, 6})
+    list.add("filter_separable", str("radius ", radius), {uniform({2, 4, 5, 3}, list.seed())}, [=](const Inputs& i) {
+      std::vector<double> taps;  // not symmetric: their reversal shows
+      for (int t = 0; t <= 2 * radius; ++t) taps.push_back(1.0 / (1 + t));
+      return ops::filter_separable(i[0], Tensor::from(taps, {2 * radius + 1}).to(i[0].dtype()));
+    });
   list.add("embedding", "a row twice, a row never", {uniform({4, 3}, list.seed()), ids({2, 0, 2, 1, 0})},
            [](const Inputs& i) { return ops::embedding(i[0], i[1]); });
   list.add("reshape", "(2, 3, 5, 1) to (2, 15)", {uniform({2, 3, 5, 1}, list.seed())}, [](const Inputs& i) {

@@ -1,6 +1,7 @@
 // All single-source kernels.
 #pragma once
 
+#include "kernels/shared/layout.inl"
 #include "kernels/shared/logits.inl"
 #include "kernels/shared/mask.inl"
 #include "kernels/shared/norm.inl"
