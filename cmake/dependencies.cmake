@@ -56,6 +56,13 @@ penumbra_require("OpenCV core and imgproc" libopencv-imgproc-dev OPENCV_INCLUDE 
 add_library(penumbra_opencv INTERFACE)
 target_include_directories(penumbra_opencv SYSTEM INTERFACE ${OPENCV_INCLUDE})
 target_link_libraries(penumbra_opencv INTERFACE ${OPENCV_CORE} ${OPENCV_IMGPROC})
+# Inpainting is a module of its own.
+find_path(OPENCV_PHOTO_INCLUDE opencv2/photo.hpp PATH_SUFFIXES opencv4)
+find_library(OPENCV_PHOTO opencv_photo)
+penumbra_require("OpenCV photo" libopencv-photo-dev OPENCV_PHOTO_INCLUDE AND OPENCV_PHOTO)
+add_library(penumbra_opencv_photo INTERFACE)
+target_include_directories(penumbra_opencv_photo SYSTEM INTERFACE ${OPENCV_PHOTO_INCLUDE})
+target_link_libraries(penumbra_opencv_photo INTERFACE ${OPENCV_PHOTO})
 
 # CUDA is found, never required.
 set(PENUMBRA_HAVE_CUDA OFF)

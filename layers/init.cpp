@@ -6,6 +6,8 @@
 namespace pen::init {
 namespace {
 
+thread_local bool skipped = false;
+
 void assign(Tensor& t, const std::function<double()>& draw) {
   std::vector<float> values(static_cast<std::size_t>(t.numel()));
   for (float& v : values) v = static_cast<float>(draw());
@@ -14,11 +16,16 @@ void assign(Tensor& t, const std::function<double()>& draw) {
 
 }  // namespace
 
+Skip::Skip() : before_(skipped) { skipped = true; }
+Skip::~Skip() { skipped = before_; }
+
 void normal(Tensor& t, double std, Rng& rng) {
+  if (skipped) return constant(t, 0);
   assign(t, [&] { return std * rng.normal(); });
 }
 
 void uniform(Tensor& t, double bound, Rng& rng) {
+  if (skipped) return constant(t, 0);
   assign(t, [&] { return rng.uniform(-bound, bound); });
 }
 

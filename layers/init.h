@@ -6,6 +6,18 @@
 
 namespace pen::init {
 
+// While one lives, normal, uniform and xavier_uniform of this thread leave zeros and draw nothing: for networks whose
+// weights are about to be read from a file (drawing 30 million numbers takes longer than reading them).
+class Skip {
+ public:
+  Skip();
+  ~Skip();
+  Skip(const Skip&) = delete;
+
+ private:
+  bool before_;
+};
+
 // N(0, std), in the order of the elements.
 void normal(Tensor& t, double std, Rng& rng);
 // U(-bound, bound).

@@ -53,7 +53,16 @@ class Module {
   Tensor& add_parameter(const std::string& name, Tensor tensor);
   Tensor& add_buffer(const std::string& name, Tensor tensor);
   void add_child(const std::string& name, Module& child);  // a member of this module, or owned by it
-  Tensor hooked(Tensor result);                            // what forward returns
+  // A new child that this module owns.
+  template <class T, class... Args>
+  T& make_child(const std::string& name, Args&&... args) {
+    auto child = std::make_unique<T>(std::forward<Args>(args)...);
+    T& made = *child;
+    owned_.push_back(std::move(child));
+    add_child(name, made);
+    return made;
+  }
+  Tensor hooked(Tensor result);  // what forward returns
 
  private:
   struct Entry {
@@ -64,6 +73,7 @@ class Module {
   void visit(const std::string& prefix, const std::function<void(const std::string&, Tensor&, bool)>& f) const;
   std::vector<Entry> entries_;
   std::vector<std::pair<std::string, Module*>> children_;
+  std::vector<std::unique_ptr<Module>> owned_;
   ForwardHook hook_;
   bool training_ = true;
 };
