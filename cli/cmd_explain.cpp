@@ -22,6 +22,7 @@ int run_grid(const ExplainOptions& o, Device device) {
   grid.method = o.method;
   grid.casm_path = o.casm_path;
   grid.resnet_path = o.resnet_path;
+  grid.arch = o.arch;
   grid.classifier_load_mode = o.classifier_load_mode;
   grid.use_p = o.use_p;
   grid.limit = o.limit;

@@ -15,9 +15,9 @@ namespace {
 // beside the batch that the user asked for.
 constexpr std::int64_t images_at_once = 32;
 
-OpenedClassifier opened(const Checkpoint& from, Device device) {
+OpenedClassifier opened(const Checkpoint& from, Device device, const std::string& arch) {
   OpenedClassifier out;
-  out.network = load_classifier(from);
+  out.network = load_classifier(from, arch);
   out.network->to(device);
   out.network->set_requires_grad(false);
   out.class_names = class_names(from);
@@ -58,8 +58,8 @@ void in_pieces(std::span<const float> images, std::int64_t n, std::int64_t size,
 
 }  // namespace
 
-OpenedClassifier open_classifier(const std::string& path, Device device) {
-  return opened(read_checkpoint(path), device);
+OpenedClassifier open_classifier(const std::string& path, Device device, const std::string& arch) {
+  return opened(read_checkpoint(path), device, arch);
 }
 
 std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float> images, std::int64_t n,
@@ -93,15 +93,16 @@ Classifier as_function(const OpenedClassifier& classifier, std::int64_t size) {
 }
 
 MaskMaker::MaskMaker(const std::string& casm_path, const ClassifierSource& source, const std::string& resnet_path,
-                     std::optional<double> use_p, Device device) {
+                     std::optional<double> use_p, Device device, const std::string& arch) {
   {
     const Checkpoint own = read_checkpoint(casm_path);
     masker_ = load_masker(own);
     input_size_ = pen::input_size(own);
-    if (source.kind == ClassifierSource::Kind::checkpoint) classifier_ = opened(own, device);
+    if (source.kind == ClassifierSource::Kind::checkpoint) classifier_ = opened(own, device, arch);
   }
   if (source.kind != ClassifierSource::Kind::checkpoint)
-    classifier_ = open_classifier(source.kind == ClassifierSource::Kind::file ? source.file : resnet_path, device);
+    classifier_ =
+        open_classifier(source.kind == ClassifierSource::Kind::file ? source.file : resnet_path, device, arch);
   masker_->to(device);
   masker_->set_requires_grad(false);
 
@@ -109,6 +110,8 @@ MaskMaker::MaskMaker(const std::string& casm_path, const ClassifierSource& sourc
   const std::vector<std::int64_t> widths = classifier_.network->tap_widths();
   for (const int layer : masker.use_layers) {
     const auto i = static_cast<std::size_t>(layer);
+    PEN_CHECK_AS(checkpoint, i < widths.size(), "the masker of '", casm_path, "' reads tap ", layer,
+                 ", the classifier of '", classifier_.file, "' has ", widths.size());
     PEN_CHECK_AS(checkpoint, masker.tap_widths[i] == widths[i], "the masker of '", casm_path, "' reads ",
                  masker.tap_widths[i], " channels of tap ", layer, ", the classifier of '", classifier_.file, "' has ",
                  widths[i]);

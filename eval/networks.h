@@ -22,7 +22,8 @@ struct OpenedClassifier {
   std::string file;
 };
 // From a file of `train` or `fit-classifier`, or from plain weights. Anything wrong with it: a checkpoint error.
-OpenedClassifier open_classifier(const std::string& path, Device device);
+// arch: what load_classifier is told.
+OpenedClassifier open_classifier(const std::string& path, Device device, const std::string& arch = {});
 
 // Logits (n, classes) of n images (n, size, size, 3).
 std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float> images, std::int64_t n,
@@ -40,7 +41,7 @@ class MaskMaker {
   // use_p has to be given for a masker with add_prob_layers and for no other (usage errors). A classifier whose taps do
   // not fit the masker: a checkpoint error.
   MaskMaker(const std::string& casm_path, const ClassifierSource& source, const std::string& resnet_path,
-            std::optional<double> use_p, Device device);
+            std::optional<double> use_p, Device device, const std::string& arch = {});
 
   // Masks (n, size, size) and the classifier's logits of n images (n, size, size, 3). classes: what a masker with
   // add_class_ids is told, one an image; empty: the predicted ones. no_sigmoid: the masks' logits instead.

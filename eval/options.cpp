@@ -5,6 +5,8 @@
 #include "base/nearest.h"
 #include "base/option_rules.h"
 #include "eval/attribution/registry.h"
+#include "models/classifier_options.h"
+#include "models/infiller_options.h"
 
 namespace pen {
 namespace {
@@ -21,6 +23,15 @@ std::vector<std::string> score_modes() {
 
 bool is_attribution(const ScoreRunOptions& options) {
   return options.mode != "center" && eval::find_attribution(options.mode);
+}
+
+template <class T>
+void add_infilling(OptionsOf<T>& table, const std::string& use) {
+  table.group("Infilling");
+  add_infiller_options(table);
+  table.add("do_infill_for_mask_in", &T::do_infill_for_mask_in,
+            use + " the infilled masked-in image; neither side named: both");
+  table.add("do_infill_for_mask_out", &T::do_infill_for_mask_out, use + " the infilled masked-out image");
 }
 
 OptionTable make_score_table() {
@@ -51,6 +62,7 @@ OptionTable make_score_table() {
            "the original classifier, which judges the crops of the saliency metric; none: the checkpoint's own")
       .placeholder("FILE")
       .or_none();
+  add_arch(table);
   table.add("use_p", &S::use_p, "target area for a masker with add_prob_layers").between(0, 1);
   table
       .add("masks_path", &S::masks_path,
@@ -70,6 +82,7 @@ OptionTable make_score_table() {
 
   add_method_options(table);
 
+  add_infilling(table, "casme: also the accuracy on");
   table.group("Results");
   table.add("output_path", &S::output_path, "JSON file for the totals").placeholder("FILE").must_be_given();
   table.add("record_bboxes", &S::record_bboxes, "file for the predicted boxes, readable by mode external")
@@ -121,16 +134,22 @@ OptionTable make_explain_table() {
       .placeholder("FILE")
       .or_none();
   table.add("class_id", &E::class_id, "class for a masker with add_class_ids; -1: the predicted one").at_least(-1);
+  add_arch(table);
   table.add("use_p", &E::use_p, "target area for a masker with add_prob_layers").between(0, 1);
   table.add("limit", &E::limit, "explain the first so many images only; 0: all").at_least(0);
 
   table.group("How");
   table.add("protocol", &E::protocol, "how the box is drawn from the mask").one_of({"paper", "strict"});
   table.add("break_ratio", &E::break_ratio, "resize both sides to the input's, instead of cutting the longer one");
+  table
+      .add("resize", &E::resize,
+           "what the shorter side is resized to before the middle is cut, such as 256 for 224; 0: the input's side")
+      .between(0, 16384);
   table.add("batch_size", &E::batch_size, "images at a time").between(1, 65536);
 
   add_method_options(table);
 
+  add_infilling(table, "also show and classify");
   table.group("Results");
   table.add("color_map", &E::color_map, "with --method: colours of maps").one_of({"viridis", "inferno", "jet", "gray"});
   table
@@ -188,6 +207,8 @@ void resolve(ScoreRunOptions& options, OptionValues& values) {
   rules::check_effect(values, method, {"target"}, why);
   check_method_options(values, {options.mode});
   if (method) target_of(options, true);
+  rules::check_effect(values, masker || method, {"infiller_model"}, why);
+  resolve_infilling(options, values);
   rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
   PEN_CHECK_AS(usage, !(options.erode > 0 && options.dilate > 0), "--erode and --dilate contradict each other");
   PEN_CHECK_AS(
@@ -199,6 +220,7 @@ void resolve(ScoreRunOptions& options, OptionValues& values) {
 void resolve(ExplainOptions& options, OptionValues& values) {
   using Kind = ClassifierSource::Kind;
   const Kind source = parse_classifier_load_mode(options.classifier_load_mode).kind;
+  resolve_infilling(options, values);
   if (options.method.empty()) {
     PEN_CHECK_AS(usage, !options.casm_path.empty(),
                  "--casm_path is missing: a masker's checkpoint; or --method names attribution methods");
@@ -217,7 +239,7 @@ void resolve(ExplainOptions& options, OptionValues& values) {
   PEN_CHECK_AS(usage, source != Kind::original || !options.resnet_path.empty(),
                "--classifier_load_mode original needs --resnet_path");
   rules::check_effect(values, masker, {"use_p"}, "no masker is run");
-  rules::check_effect(values, false, {"class_id", "class_names", "protocol"},
+  rules::check_effect(values, false, {"class_id", "class_names", "protocol", "resize", "infiller_model"},
                       "--method is given (--target names the class that is explained)");
   check_method_options(values, methods);
   target_of(options, false);

@@ -8,14 +8,15 @@
 
 #include "base/run_options.h"
 #include "eval/attribution/options.h"
+#include "eval/infilling.h"
 
 namespace pen {
 
-struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions {
+struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions, InfillOptions {
   // What is scored
   std::string val_json, bboxes_path, output_path, mode, casm_path;
   std::string classifier_load_mode = "pickled";
-  std::string resnet_path, masks_path;
+  std::string resnet_path, masks_path, arch;
   std::optional<double> use_p;
   // How
   std::string protocol = "paper";
@@ -33,17 +34,18 @@ struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions {
   std::int64_t batch_size = 128;
 };
 
-struct ExplainOptions : LogOptions, ComputeOptions, MethodOptions {
+struct ExplainOptions : LogOptions, ComputeOptions, MethodOptions, InfillOptions {
   std::vector<std::string> images;  // files, folders, "-" for a list on stdin
   std::string casm_path, resnet_path, output_path;
   std::string method;  // a,b,c: a grid of methods x images instead of a masker's panels
   std::string color_map = "viridis", normalize = "minmax";
   std::string classifier_load_mode = "pickled";
-  std::string class_names;
+  std::string class_names, arch;
   std::int64_t class_id = -1;
   std::optional<double> use_p;
   std::string protocol = "paper";
   bool break_ratio = false;
+  std::int64_t resize = 0;
   std::int64_t batch_size = 8;
   std::int64_t limit = 0;
 };

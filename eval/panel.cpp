@@ -177,7 +177,10 @@ void draw_box(Image& image, const Box& box, int size, Color color, int thickness
 Sheet panel_sheet(std::span<const PanelInput> inputs, const PanelOptions& options) {
   keep_opencv_single_threaded();
   Sheet sheet;
-  sheet.columns = {"image", "mask", "overlay", "masked in", "masked out", "box"};
+  sheet.columns = {"image", "mask", "overlay", "masked in", "masked out"};
+  if (!inputs.empty())
+    for (const PanelInput::View& view : inputs[0].more) sheet.columns.push_back(view.column);
+  sheet.columns.push_back("box");
   bool annotated = false;
   for (const PanelInput& input : inputs) {
     check_sizes(input.image.size(), input.mask.size(), input.size);
@@ -194,12 +197,14 @@ Sheet panel_sheet(std::span<const PanelInput> inputs, const PanelOptions& option
     annotated = annotated || !input.truth.empty();
 
     SheetRow row;
-    row.cells = {pixels,
-                 enlarged(colored(map.values, input.size, input.size, ColorMap::gray), side, side, true),
-                 blended(pixels, colors, options.alpha),
-                 masked(true),
-                 masked(false),
-                 boxes};
+    row.cells = {pixels, enlarged(colored(map.values, input.size, input.size, ColorMap::gray), side, side, true),
+                 blended(pixels, colors, options.alpha), masked(true), masked(false)};
+    PEN_CHECK(input.more.size() == inputs[0].more.size(), "panel: rows with different columns");
+    for (const PanelInput::View& view : input.more) {
+      check_sizes(view.image.size(), input.mask.size(), input.size);
+      row.cells.push_back(enlarged(to_pixels(view.image, input.size, options.normalize), side, side));
+    }
+    row.cells.push_back(std::move(boxes));
     row.caption = input.caption;
     row.caption.push_back(map.words);
     sheet.rows.push_back(std::move(row));

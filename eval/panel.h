@@ -61,6 +61,12 @@ struct PanelInput {
   Box box;                           // predicted
   std::vector<Box> truth;            // annotated boxes, if there are any
   std::vector<std::string> caption;  // lines below: top classes before and after, say
+  // More pictures (size, size, 3), normalised, before the box: "infilled out". The same columns in every row.
+  struct View {
+    std::string column;
+    std::span<const float> image;
+  };
+  std::vector<View> more = {};
 };
 // A row for each input with the columns image, mask, overlay, masked in, masked out, box. The row's caption ends with
 // the normalisation of its mask.

@@ -19,6 +19,7 @@
 #include "data/encode.h"
 #include "data/metadata.h"
 #include "data/prepare.h"
+#include "eval/infilling.h"
 #include "eval/masks.h"
 #include "eval/networks.h"
 #include "eval/npy.h"
@@ -139,8 +140,11 @@ class Explainer {
  public:
   Explainer(const ExplainOptions& options, Device device)
       : options_(options),
-        masker_(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode), {}, options.use_p, device),
+        masker_(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode), {}, options.use_p, device,
+                options.arch),
         names_(names_of_classes(options, masker_.classifier())),
+        infiller_(
+            open_infiller(options, options.protocol == "strict", static_cast<std::uint64_t>(options.seed), device)),
         boxes_{parse_protocol(options.protocol)},
         size_(masker_.input_size()) {
     PEN_CHECK_AS(usage, options.class_id < 0 || masker_.uses_class_ids(), "the masker of '", options.casm_path,
@@ -150,7 +154,11 @@ class Explainer {
     make_folders(options.output_path);
   }
 
-  Transform transform() const { return Transform::score(static_cast<int>(size_), options_.break_ratio); }
+  Transform transform() const {
+    Transform t = Transform::score(static_cast<int>(size_), options_.break_ratio);
+    if (options_.resize > 0) t.resize = static_cast<int>(options_.resize);
+    return t;
+  }
 
   void explain(const Decoded& batch, const std::function<void(const Explanation&)>& done) {
     const auto n = static_cast<std::int64_t>(batch.paths.size());
@@ -160,6 +168,7 @@ class Explainer {
     pen::Classifier& network = *masker_.classifier().network;
     const std::vector<float> in = masked_logits(network, batch.images, maps.maps, true, n, size_);
     const std::vector<float> out = masked_logits(network, batch.images, maps.maps, false, n, size_);
+    const std::vector<Infilled> filled = infill(batch, maps.maps);
     const auto pixels = static_cast<std::size_t>(size_ * size_), classes = maps.logits.size() / batch.paths.size();
     for (std::size_t i = 0; i < batch.paths.size(); ++i) {
       const auto row = [&](const std::vector<float>& logits) {
@@ -175,10 +184,16 @@ class Explainer {
       e.before = row(maps.logits);
       e.masked_in = row(in);
       e.masked_out = row(out);
+      std::vector<PanelInput::View> views;
+      for (const Infilled& side : filled) {
+        (side.in ? e.infilled_in : e.infilled_out) = row(side.logits);
+        views.push_back(
+            {side.in ? "infilled in" : "infilled out", std::span(side.images).subspan(i * pixels * 3, pixels * 3)});
+      }
       std::vector<std::uint8_t> binary = binarise(mask);
       e.box = predicted_box(binary, size_, boxes_);
       e.area = static_cast<double>(mask_mean(mask));
-      write(e, std::span(batch.images).subspan(i * pixels * 3, pixels * 3), mask);
+      write(e, std::span(batch.images).subspan(i * pixels * 3, pixels * 3), mask, views);
       done(e);
     }
   }
@@ -186,8 +201,10 @@ class Explainer {
   // The first images together, once they are all there.
   void write_sheet() const {
     std::vector<PanelInput> rows;
-    for (const Row& row : sheet_)
+    for (const Row& row : sheet_) {
       rows.push_back({row.image, row.mask, static_cast<int>(size_), row.box, {}, row.caption});
+      for (const auto& [column, image] : row.more) rows.back().more.push_back({column, image});
+    }
     if (!rows.empty()) write_picture(file(sheet_name + ".png"), panel(rows));
   }
 
@@ -196,7 +213,26 @@ class Explainer {
     std::vector<float> image, mask;
     Box box;
     std::vector<std::string> caption;
+    std::vector<std::pair<std::string, std::vector<float>>> more;
   };
+  // One side of a batch after infilling, and what the classifier says about it.
+  struct Infilled {
+    bool in;
+    std::vector<float> images, logits;
+  };
+
+  std::vector<Infilled> infill(const Decoded& batch, std::span<const float> masks) {
+    std::vector<Infilled> out;
+    if (!infiller_) return out;
+    const auto n = static_cast<std::int64_t>(batch.paths.size());
+    for (const bool in : {true, false}) {
+      if (!(in ? options_.infills_in() : options_.infills_out())) continue;
+      Infilled side{in, infilled_images(*infiller_, batch.images, masks, in, n, size_), {}};
+      side.logits = logits_of(*masker_.classifier().network, side.images, n, size_);
+      out.push_back(std::move(side));
+    }
+    return out;
+  }
 
   std::string file(const std::string& name) const { return (fs::path(options_.output_path) / name).string(); }
 
@@ -204,21 +240,28 @@ class Explainer {
     write_png(path, picture.height, picture.width, 3, picture.rgb);
   }
 
-  void write(const Explanation& e, std::span<const float> image, std::span<const float> mask) {
-    const std::vector<std::string> caption{e.image, "before: " + listed(e.before), "masked in: " + listed(e.masked_in),
-                                           "masked out: " + listed(e.masked_out)};
-    const PanelInput input{image, mask, static_cast<int>(size_), e.box, {}, caption};
+  void write(const Explanation& e, std::span<const float> image, std::span<const float> mask,
+             const std::vector<PanelInput::View>& more) {
+    std::vector<std::string> caption{e.image, "before: " + listed(e.before), "masked in: " + listed(e.masked_in),
+                                     "masked out: " + listed(e.masked_out)};
+    if (!e.infilled_in.empty()) caption.push_back("infilled in: " + listed(e.infilled_in));
+    if (!e.infilled_out.empty()) caption.push_back("infilled out: " + listed(e.infilled_out));
+    const PanelInput input{image, mask, static_cast<int>(size_), e.box, {}, caption, more};
     write_picture(e.panel, panel({&input, 1}));
     const std::int64_t shape[] = {size_, size_};
     write_npy(e.map, shape, mask);
     write_file(e.json, explanation_json(e, true) + "\n");
-    if (sheet_.size() < sheet_rows)
-      sheet_.push_back({{image.begin(), image.end()}, {mask.begin(), mask.end()}, e.box, caption});
+    if (sheet_.size() < sheet_rows) {
+      sheet_.push_back({{image.begin(), image.end()}, {mask.begin(), mask.end()}, e.box, caption, {}});
+      for (const PanelInput::View& view : more)
+        sheet_.back().more.emplace_back(view.column, std::vector<float>(view.image.begin(), view.image.end()));
+    }
   }
 
   const ExplainOptions& options_;
   MaskMaker masker_;
   std::vector<std::string> names_;
+  std::shared_ptr<Infiller> infiller_;
   BoxOptions boxes_;
   std::int64_t size_;
   Names unused_;
@@ -275,8 +318,11 @@ ExplainRun run_explain(const ExplainOptions& options, Device device,
 }
 
 std::string explanation_text(const Explanation& e) {
-  return fmt::format("{}\n  before      {}\n  masked in   {}\n  masked out  {}\n", e.image, listed(e.before),
-                     listed(e.masked_in), listed(e.masked_out));
+  std::string text = fmt::format("{}\n  before      {}\n  masked in   {}\n  masked out  {}\n", e.image,
+                                 listed(e.before), listed(e.masked_in), listed(e.masked_out));
+  if (!e.infilled_in.empty()) text += fmt::format("  infilled in {}\n", listed(e.infilled_in));
+  if (!e.infilled_out.empty()) text += fmt::format("  infilled out {}\n", listed(e.infilled_out));
+  return text;
 }
 
 std::string explanation_json(const Explanation& e, bool pretty) {
@@ -285,6 +331,8 @@ std::string explanation_json(const Explanation& e, bool pretty) {
   write_classes(json, "before", e.before);
   write_classes(json, "masked_in", e.masked_in);
   write_classes(json, "masked_out", e.masked_out);
+  if (!e.infilled_in.empty()) write_classes(json, "infilled_in", e.infilled_in);
+  if (!e.infilled_out.empty()) write_classes(json, "infilled_out", e.infilled_out);
   json.field("area", e.area).field("box", std::vector<std::int64_t>{e.box.xmin, e.box.ymin, e.box.xmax, e.box.ymax});
   json.end_object();
   return json.text();

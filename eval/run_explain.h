@@ -22,6 +22,7 @@ struct Explanation {
   std::string image;                                       // path
   std::string panel, map, json;                            // files that were written: .png, .npy, .json
   std::vector<RankedClass> before, masked_in, masked_out;  // the five most probable classes (or all, if there are less)
+  std::vector<RankedClass> infilled_in, infilled_out;      // the same of infilled images; empty without infilling
   Box box;                                                 // in the frame of the network's input
   double area = 0;                                         // mean of the mask
 };

@@ -18,6 +18,7 @@
 #include "data/loader.h"
 #include "data/metadata.h"
 #include "eval/attribution/map_maker.h"
+#include "eval/infilling.h"
 #include "eval/score_report.h"
 #include "eval/table.h"
 #include "eval/true_masks.h"
@@ -106,6 +107,7 @@ struct Job {
   OpenedClassifier judge;
   std::int64_t size = 0;
   std::optional<TrueMasks> true_masks;
+  std::shared_ptr<Infiller> infiller;
 
   Job(const ScoreRunOptions& o, Device device)
       : options(o), mode(score_mode(o.mode)), images(chosen_images(o)), truth(BoxTable::read(o.bboxes_path)) {
@@ -124,6 +126,7 @@ struct Job {
       making.classifier_load_mode = o.classifier_load_mode;
       making.resnet_path = o.resnet_path;
       making.use_p = o.use_p;
+      making.arch = o.arch;
       making.attribution = attribution_options(o, o.seed);
       making.target = o.mode == "casme" ? TargetRule{} : target_of(o, true);
       making.input_size = o.input_size;
@@ -134,10 +137,11 @@ struct Job {
                    o.val_json, "' has ", images.class_count(), " classes, the masker of '", o.casm_path, "' knows ",
                    masker->masker_classes());
     }
-    judge = o.resnet_path.empty() ? maker->classifier() : open_classifier(o.resnet_path, device);
+    judge = o.resnet_path.empty() ? maker->classifier() : open_classifier(o.resnet_path, device, o.arch);
     check_classes(images, o.val_json, judge);
     size = o.input_size ? o.input_size : maker ? maker->size() : judge.input_size;
     check_frame(images, truth, size, o.bboxes_path);
+    if (maker) infiller = open_infiller(o, o.protocol == "strict", static_cast<std::uint64_t>(o.seed), device);
     if (!o.masks_path.empty()) true_masks.emplace(o.masks_path, transform());
   }
   Job(const Job&) = delete;
@@ -166,6 +170,14 @@ void write_facts(JsonWriter& json, const Job& job, const ScoreRun& run, const st
   json.field("batch_size", o.batch_size).field("device", device).field("seconds", run.seconds);
   json.field("images_per_s", run.seconds > 0 ? static_cast<double>(run.images) / run.seconds : 0.0);
   json.end_object();
+  if (run.infilled_in || run.infilled_out) {
+    json.key("infilled").begin_object();
+    json.field("infiller_model", o.infiller_model);
+    if (!o.infiller_path.empty()) json.field("infiller_path", o.infiller_path);
+    if (run.infilled_in) json.field("masked_in_top1", *run.infilled_in);
+    if (run.infilled_out) json.field("masked_out_top1", *run.infilled_out);
+    json.end_object();
+  }
   if (!run.mask_iou) return;
   const MaskIou::Result& iou = *run.mask_iou;
   json.key("mask_iou").begin_object();
@@ -187,6 +199,8 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
   how.boxes = {parse_protocol(options.protocol), static_cast<int>(options.erode), static_cast<int>(options.dilate)};
   Scorer scorer(how, as_function(job.judge, job.size));
   MaskIou mask_iou;
+  std::optional<InfilledAccuracy> infilled;
+  if (job.infiller) infilled.emplace(options, job.infiller, as_function(job.maker->classifier(), job.size));
   log::info(str("score ", options.mode, ": ", job.images.size(), " images at ", job.size, "x", job.size, ", ",
                 options.protocol, " protocol, on ", device_in_words));
   log::info(str("crops are judged by the classifier of '", job.judge.file, "'",
@@ -218,6 +232,7 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
       std::vector<Box> boxes;
       if (job.mode == ScoreMode::external) boxes = external_boxes(batch.paths, job.external);
       scorer.add(batch, truth_of(batch.paths, job.truth), maps, boxes);
+      if (infilled) infilled->add(batch, maps.maps);
 
       const std::span<const ImageScore> added = std::span(scorer.images()).last(static_cast<std::size_t>(n));
       if (job.true_masks) {
@@ -245,6 +260,8 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.images = static_cast<std::int64_t>(scorer.images().size());
   run.totals = scorer.totals();
+  if (infilled && infilled->in()) run.infilled_in = infilled->masked_in();
+  if (infilled && infilled->out()) run.infilled_out = infilled->masked_out();
 
   const BootstrapOptions resampling{options.bootstrap, options.confidence, static_cast<std::uint64_t>(options.seed)};
   if (job.true_masks) {
@@ -271,6 +288,8 @@ std::string score_table(const ScoreRun& run) {
     const std::string name(Totals::names[i]);
     add(name, values[i], run.intervals.empty() || name == "std_mask" ? nullptr : &run.intervals[i]);
   }
+  if (run.infilled_in) table.add({"top1 masked in, infilled", fixed(*run.infilled_in, 2), "-", "-"});
+  if (run.infilled_out) table.add({"top1 masked out, infilled", fixed(*run.infilled_out, 2), "-", "-"});
   if (run.mask_iou)
     add(str("mask IoU at ", fixed(run.mask_iou->threshold, 2)), run.mask_iou->mean,
         run.mask_iou_interval ? &*run.mask_iou_interval : nullptr);

@@ -19,6 +19,7 @@ struct ScoreRun {
   std::vector<Interval> intervals;  // in the order of Totals::names; empty with --bootstrap 0
   // With --masks_path: against the true pixel masks, and the interval of its mean (at the common threshold that is best
   // on these images).
+  std::optional<double> infilled_in, infilled_out;  // top-1 (percent) on the infilled images of each side, if asked for
   std::optional<MaskIou::Result> mask_iou;
   std::optional<Interval> mask_iou_interval;
   std::int64_t images = 0;

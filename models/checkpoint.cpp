@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "base/json.h"
-#include "models/resnet.h"
+#include "layers/init.h"
 #include "models/torch_checkpoint.h"
 #include "tensor/safetensors.h"
 
@@ -77,28 +77,6 @@ double to_double(const Checkpoint& from, const std::string& fact) {
   PEN_CHECK_AS(checkpoint, end.ec == std::errc() && end.ptr == text.data() + text.size(), "'", from.path, "': ", fact,
                " is '", text, "', not a number");
   return value;
-}
-
-// Depth, kind of block, width and class count from the names and shapes of a residual network.
-ResNetShape infer_resnet(const Checkpoint& from, const StateDict& state) {
-  const Tensor* stem = find(state, "conv1.weight");
-  const Tensor* head = find(state, "fc.weight");
-  PEN_CHECK_AS(checkpoint, stem && head && stem->shape().size() == 4 && head->shape().size() == 2, "'", from.path,
-               "' holds no residual network: conv1.weight or fc.weight is missing");
-  ResNetShape shape;
-  shape.base = stem->size(0);
-  shape.classes = head->size(0);
-  shape.bottleneck = find(state, "layer1.0.conv3.weight") != nullptr;
-  for (int i = 0; i < 4; ++i) {
-    int blocks = 0;
-    while (find(state, str("layer", i + 1, ".", blocks, ".conv1.weight"))) ++blocks;
-    PEN_CHECK_AS(checkpoint, blocks > 0, "'", from.path, "' has no layer", i + 1, ".0.conv1.weight");
-    shape.blocks[static_cast<std::size_t>(i)] = blocks;
-  }
-  const auto& b = shape.blocks;
-  const int depth = (b[0] + b[1] + b[2] + b[3]) * (shape.bottleneck ? 3 : 2) + 2;
-  shape.arch = "resnet" + std::to_string(depth);
-  return shape;
 }
 
 MaskerOptions infer_masker(const Checkpoint& from, const StateDict& state) {
@@ -193,15 +171,16 @@ void describe_masker(const MaskerOptions& o, Checkpoint& into) {
   into.facts["gumbel_output_mode"] = modes[static_cast<int>(o.gumbel_mode)];
 }
 
-std::unique_ptr<Classifier> load_classifier(const Checkpoint& from) {
+std::unique_ptr<Classifier> load_classifier(const Checkpoint& from, const std::string& arch) {
   PEN_CHECK_AS(checkpoint, from.has("state_dict_classifier"), "'", from.path, "' holds no classifier");
   const StateDict& state = from.parts.at("state_dict_classifier");
-  Rng unused;
   std::unique_ptr<Classifier> out;
-  if (from.facts.count("arch")) {
+  if (arch.empty() && from.facts.count("arch")) {
+    const init::Skip weights_come_next;
+    Rng unused;
     out = make_classifier({from.fact("arch"), from.integer("classes"), to_double(from, "width")}, unused);
   } else {
-    out = std::make_unique<ResNet>(infer_resnet(from, state), unused);
+    out = classifier_for(state, from.path, arch);
   }
   load_state(*out, state, from.path);
   out->eval();
@@ -235,6 +214,7 @@ std::unique_ptr<Masker> load_masker(const Checkpoint& from) {
   // Taps that the masker does not read take their widths from the classifier beside it.
   if (from.has("state_dict_classifier")) {
     const std::vector<std::int64_t> widths = load_classifier(from)->tap_widths();
+    o.tap_widths.resize(widths.size());
     for (std::size_t i = 0; i < o.tap_widths.size(); ++i)
       if (std::find(o.use_layers.begin(), o.use_layers.end(), static_cast<int>(i)) == o.use_layers.end())
         o.tap_widths[i] = widths.at(i);

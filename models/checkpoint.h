@@ -43,8 +43,8 @@ void describe_classifier(const Classifier& classifier, double width, std::int64_
 void describe_masker(const MaskerOptions& options, Checkpoint& into);
 
 // The classifier of a checkpoint, or of a plain weight file. Architecture, width and class count come from the facts,
-// or from names and shapes where a file has none. Evaluation mode, on the CPU.
-std::unique_ptr<Classifier> load_classifier(const Checkpoint& from);
+// or from names and shapes where a file has none; `arch`, if not empty, wins over both. Evaluation mode, on the CPU.
+std::unique_ptr<Classifier> load_classifier(const Checkpoint& from, const std::string& arch = {});
 // The masker of a checkpoint. Its options come from the facts, or from names and shapes.
 std::unique_ptr<Masker> load_masker(const Checkpoint& from);
 

@@ -1,4 +1,4 @@
-// A classifier is anything that gives logits and five inner feature maps ("taps").
+// A classifier is anything that gives logits and inner feature maps ("taps"), at most five.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace pen {
 
 struct ClassifierOutput {
   Tensor logits;             // (N,classes)
-  std::vector<Tensor> taps;  // five maps (N,Hi,Wi,Ci), finest first
+  std::vector<Tensor> taps;  // up to five maps (N,Hi,Wi,Ci), finest first, of any strides
 };
 
 class Classifier : public Module {
@@ -26,17 +26,25 @@ class Classifier : public Module {
   virtual std::int64_t classes() const = 0;
   // Lists the steps of the evaluation-mode network, for a frozen copy; false: this kind of network has no such list.
   virtual bool describe(FrozenSteps&) const { return false; }
-  virtual std::string arch() const = 0;  // what make_classifier builds again: "resnet50", "resnet18:0.25"
+  virtual std::string arch() const = 0;        // with width and classes: what make_classifier builds again, "resnet50"
+  virtual double width() const = 0;            // the factor of all channel counts but input and classes
+  virtual std::string last_stage() const = 0;  // path of the module whose result is the last tap: "layer4"
 };
 
 struct ClassifierOptions {
-  std::string arch = "resnet50";  // resnet18|34|50|101|152
+  std::string arch = "resnet50";  // one of classifier_archs()
   std::int64_t classes = 1000;
   double width = 1.0;  // factor of all channel counts but input and classes
 };
 // The width that make_classifier builds such a network with again.
 double width_factor(const Classifier& classifier);
+// resnet18|34|50|101|152; for small images resnet20|32|44|56|110; mobilenet_v1.
+std::vector<std::string> classifier_archs();
 // A freshly initialised network. Unknown arch, width or class count: a usage error.
 std::unique_ptr<Classifier> make_classifier(const ClassifierOptions& options, Rng& rng);
+// A network, not initialised, that such a state belongs to: recognised by names and shapes, or of the given arch with
+// width and class count from the shapes. `source` is its file, for messages. Nothing that is known: a checkpoint error.
+std::unique_ptr<Classifier> classifier_for(const std::vector<NamedTensor>& state, const std::string& source,
+                                           const std::string& arch = {});
 
 }  // namespace pen

@@ -147,7 +147,7 @@ CaInfiller::Stages CaInfiller::network(const Tensor& image, const Tensor& mask) 
   return {coarse, fine_->forward(image, coarse, mask, !strict_)};
 }
 
-Tensor CaInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor CaInfiller::run(const InfillerInput& input, Rng*) {
   const std::int64_t height = input.image.size(1), width = input.image.size(2);
   const std::int64_t rows = (height + 7) / 8 * 8, columns = (width + 7) / 8 * 8;
   const bool fits = rows == height && columns == width;
@@ -159,7 +159,7 @@ Tensor CaInfiller::generate(const InfillerInput& input, Rng*) {
   scaled.mask = fits ? input.mask : ops::resize_bilinear(input.mask, rows, columns, true);
   Tensor fine = network(scaled.masked_image(), strict_ ? scaled.hole() : scaled.mask).fine;
   if (!fits) fine = ops::resize_bilinear(fine, height, width, true);
-  return hooked(from_unit_range(ops::affine(fine, 0.5, 0.5)));
+  return from_unit_range(ops::affine(fine, 0.5, 0.5));
 }
 
 }  // namespace pen

@@ -28,7 +28,7 @@ CnnInfiller::CnnInfiller(Rng& rng) {
   add_child("up_ls", up_);
 }
 
-Tensor CnnInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor CnnInfiller::run(const InfillerInput& input, Rng*) {
   const std::int64_t height = input.image.size(1), width = input.image.size(2);
   PEN_CHECK(height >= 16 && width >= 16, "infiller cnn: images of ", height, "x", width,
             " are too small, 16x16 is the least");
@@ -43,7 +43,7 @@ Tensor CnnInfiller::generate(const InfillerInput& input, Rng*) {
     h = ops::resize_bilinear(ops::relu(up_[i].forward(h)), skip.size(1), skip.size(2));
     h = ops::concat_channels({h, skip});
   }
-  return hooked(ops::resize_bilinear(up_[levels - 1].forward(h), height, width));
+  return ops::resize_bilinear(up_[levels - 1].forward(h), height, width);
 }
 
 }  // namespace pen

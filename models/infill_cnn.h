@@ -13,8 +13,10 @@ namespace pen {
 class CnnInfiller : public Infiller {
  public:
   explicit CnnInfiller(Rng& rng);
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
   bool can_learn() const override { return true; }
+
+ protected:
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 
  private:
   ModuleList<Conv2d> down_, up_;

@@ -104,7 +104,7 @@ Tensor DfnetInfiller::network(const Tensor& image_missing, const Tensor& known) 
   return fusions_[0]->forward(image_missing, h);
 }
 
-Tensor DfnetInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor DfnetInfiller::run(const InfillerInput& input, Rng*) {
   const std::int64_t height = input.image.size(1), width = input.image.size(2);
   InfillerInput small;
   small.side = input.side;
@@ -115,7 +115,7 @@ Tensor DfnetInfiller::generate(const InfillerInput& input, Rng*) {
   const Tensor result = network(missing, small.known());
   const Tensor where = strict_ ? small.hole() : small.mask;
   const Tensor composed = ops::add(missing, ops::mask_in(result, where));
-  return hooked(from_unit_range(ops::resize_bilinear(composed, height, width, true)));
+  return from_unit_range(ops::resize_bilinear(composed, height, width, true));
 }
 
 }  // namespace pen

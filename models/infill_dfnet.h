@@ -12,11 +12,13 @@ class DfnetInfiller : public Infiller {
   // strict: the network's result stands in the hole on both sides. Otherwise, as the reference's wrapper has it, it is
   // added where the mask is, which on the masked-in side is what was left of the image.
   DfnetInfiller(bool strict, Rng& rng);
-  // Runs at 256x256, with bilinear resizing (corners aligned) both ways.
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
   // The completed image (N,S,S,3) in [0,1] from the image with holes, in [0,1], and known (N,S,S,1), 1 = known; S is a
   // multiple of 256.
   Tensor network(const Tensor& image_missing, const Tensor& known);
+
+ protected:
+  // Runs at 256x256, with bilinear resizing (corners aligned) both ways.
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 
  private:
   class Encoder;

@@ -14,7 +14,7 @@ constexpr double radius = 3;  // pixels around a point that it is made of: OpenC
 
 }  // namespace
 
-Tensor OpenCvInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor OpenCvInfiller::run(const InfillerInput& input, Rng*) {
   const NoGrad no_grad;
   const Tensor& x = input.image;
   const std::int64_t n = x.size(0), pixels = x.size(1) * x.size(2);
@@ -49,7 +49,7 @@ Tensor OpenCvInfiller::generate(const InfillerInput& input, Rng*) {
     }
   });
   const Tensor generated = Tensor::from(out, x.shape()).to(x.dtype()).to(x.device());
-  return hooked(from_unit_range(generated));
+  return from_unit_range(generated);
 }
 
 }  // namespace pen

@@ -11,8 +11,10 @@ class OpenCvInfiller : public Infiller {
   // telea: fast marching (Telea 2004). navier_stokes: Bertalmio, Bertozzi, Sapiro 2001.
   enum class Method : std::uint8_t { telea, navier_stokes };
   explicit OpenCvInfiller(Method method) : method_(method) {}
+
+ protected:
   // Where there is no hole the image itself (as bytes); where nothing is left, zeros.
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 
  private:
   Method method_;

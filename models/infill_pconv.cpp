@@ -106,14 +106,14 @@ PartialMap PConvInfiller::network(const PartialMap& image) {
   return h;
 }
 
-Tensor PConvInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor PConvInfiller::run(const InfillerInput& input, Rng*) {
   const std::int64_t height = input.image.size(1), width = input.image.size(2);
   const std::int64_t step = std::int64_t{1} << encoder_.size();
   const std::int64_t down = (step - height % step) % step, right = (step - width % step) % step;
   // Padding is not valid, and so does not count.
   const PartialMap image{ops::pad2d(input.image, 0, down, 0, right),
                          ops::pad2d(ops::affine(ops::step(input.hole(), 0.5), -1, 1), 0, down, 0, right)};
-  return hooked(ops::pad2d(network(image).values, 0, -down, 0, -right));
+  return ops::pad2d(network(image).values, 0, -down, 0, -right);
 }
 
 void PConvInfiller::check_loaded(const std::string& source) {

@@ -40,13 +40,15 @@ class PConvInfiller : public Infiller {
  public:
   // levels: 4 to 8 (published networks have 6 and 7).
   PConvInfiller(int levels, Rng& rng);
-  // Pixels with more than half of them removed are the hole. Sizes that 2^levels does not divide are extended by holes.
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
   bool can_learn() const override { return true; }
   // The weights of mask_conv, which count valid inputs, have to be ones.
   void check_loaded(const std::string& source) override;
   // The network itself; height and width must be multiples of 2^levels.
   PartialMap network(const PartialMap& image);
+
+ protected:
+  // Pixels with more than half of them removed are the hole. Sizes that 2^levels does not divide are extended by holes.
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 
  private:
   std::vector<PartialConv*> encoder_, decoder_;  // by level - 1

@@ -6,11 +6,11 @@
 
 namespace pen {
 
-Tensor ZeroInfiller::generate(const InfillerInput& input, Rng*) {
-  return hooked(Tensor::zeros(input.image.shape(), input.image.dtype(), input.image.device()));
+Tensor ZeroInfiller::run(const InfillerInput& input, Rng*) {
+  return Tensor::zeros(input.image.shape(), input.image.dtype(), input.image.device());
 }
 
-Tensor BlurInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor BlurInfiller::run(const InfillerInput& input, Rng*) {
   const auto radius = static_cast<std::int64_t>(std::ceil(4 * sigma_));
   std::vector<double> taps;
   double sum = 0;
@@ -21,10 +21,10 @@ Tensor BlurInfiller::generate(const InfillerInput& input, Rng*) {
   }
   for (double& t : taps) t /= sum;
   const Tensor& x = input.image;
-  return hooked(ops::filter_separable(x, Tensor::from(taps, {2 * radius + 1}).to(x.dtype()).to(x.device())));
+  return ops::filter_separable(x, Tensor::from(taps, {2 * radius + 1}).to(x.dtype()).to(x.device()));
 }
 
-Tensor MeanColorInfiller::generate(const InfillerInput& input, Rng*) {
+Tensor MeanColorInfiller::run(const InfillerInput& input, Rng*) {
   const Tensor known = input.known();
   const std::int64_t n = input.image.size(0), h = input.image.size(1), w = input.image.size(2);
   const Tensor sums = ops::global_avg_pool(input.masked_image());  // (N,3)
@@ -33,10 +33,10 @@ Tensor MeanColorInfiller::generate(const InfillerInput& input, Rng*) {
   const Tensor safe = ops::add(weight, ops::affine(some, -1, 1));  // 1 where nothing is left
   const Tensor share = ops::mul(ops::reciprocal(safe), some);
   const Tensor colors = ops::mask_in(ops::reshape(sums, {n, 1, 1, 3}), ops::reshape(share, {n, 1, 1, 1}));
-  return hooked(ops::broadcast_planes(ops::reshape(colors, {n, 3}), h, w));
+  return ops::broadcast_planes(ops::reshape(colors, {n, 3}), h, w);
 }
 
-Tensor NoiseInfiller::generate(const InfillerInput& input, Rng* draws) {
+Tensor NoiseInfiller::run(const InfillerInput& input, Rng* draws) {
   const Shape& shape = input.image.shape();
   const std::int64_t count = input.image.numel();
   Rng own(seed_, 0x6e6f697365);  // "noise"
@@ -49,7 +49,7 @@ Tensor NoiseInfiller::generate(const InfillerInput& input, Rng* draws) {
       values[static_cast<std::size_t>(i)] = philox_uniform(seed, stream, first + static_cast<std::uint64_t>(i));
   });
   const Tensor noise = Tensor::from(values, shape).to(input.image.dtype()).to(input.image.device());
-  return hooked(from_unit_range(noise));
+  return from_unit_range(noise);
 }
 
 }  // namespace pen

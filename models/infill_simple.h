@@ -7,8 +7,8 @@ namespace pen {
 
 // Zeros: the mean colour of the data that the normalisation comes from.
 class ZeroInfiller : public Infiller {
- public:
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
+ protected:
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 };
 
 // The unmasked image under a Gaussian of `sigma` pixels: separable, 4 sigma wide on each side, zeros outside, the taps'
@@ -16,7 +16,9 @@ class ZeroInfiller : public Infiller {
 class BlurInfiller : public Infiller {
  public:
   explicit BlurInfiller(double sigma) : sigma_(sigma) {}
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
+
+ protected:
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 
  private:
   double sigma_;
@@ -24,15 +26,17 @@ class BlurInfiller : public Infiller {
 
 // One colour an image: the mean over what is left of it, sum of known x / sum of known; zeros where nothing is left.
 class MeanColorInfiller : public Infiller {
- public:
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
+ protected:
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 };
 
 // Every channel of every pixel uniform over the colours [0, 1], then normalised.
 class NoiseInfiller : public Infiller {
  public:
   explicit NoiseInfiller(std::uint64_t seed) : seed_(seed) {}
-  Tensor generate(const InfillerInput& input, Rng* draws) override;
+
+ protected:
+  Tensor run(const InfillerInput& input, Rng* draws) override;
 
  private:
   std::uint64_t seed_;

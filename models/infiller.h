@@ -30,12 +30,14 @@ class Infiller : public Module {
  public:
   // (N,H,W,3), normalised like the image. `draws` gives random infillers their numbers (its position is their whole
   // state); without it they repeat one draw.
-  virtual Tensor generate(const InfillerInput& input, Rng* draws) = 0;
-  Tensor generate(const InfillerInput& input) { return generate(input, nullptr); }
+  Tensor generate(const InfillerInput& input, Rng* draws = nullptr) { return hooked(run(input, draws)); }
   // Whether its parameters can be trained by the hole and valid loss.
   virtual bool can_learn() const { return false; }
   // Called when the state has been read from a file; an Error of kind checkpoint if the values make no sense.
   virtual void check_loaded(const std::string& source) { static_cast<void>(source); }
+
+ protected:
+  virtual Tensor run(const InfillerInput& input, Rng* draws) = 0;
 };
 
 // generated where the mask has removed pixels, the image elsewhere: generated + known (image - generated).
@@ -62,9 +64,9 @@ std::vector<std::string> infiller_names();
 const InfillerKind& infiller_kind(const std::string& name);  // unknown: a usage error that lists the names
 
 struct InfillerOptions {
-  std::string model;
+  std::string model = {};
   // The file: given, or that of the environment variable (see infiller_file).
-  std::string path;
+  std::string path = {};
   // Which quirks of the reference's wrappers are kept (see docs/parity.md): paper = all.
   bool strict = false;
   std::uint64_t seed = 0;  // initial weights where there is no file, and noise

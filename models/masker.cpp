@@ -81,8 +81,8 @@ Tensor Masker::binarize(const Tensor& logits, Rng* noise) {
 }
 
 Tensor Masker::forward(const MaskerInput& input, Rng* noise) {
-  PEN_CHECK(input.taps.size() == options_.tap_widths.size(), "masker: ", input.taps.size(), " taps, expected ",
-            options_.tap_widths.size());
+  PEN_CHECK(static_cast<int>(input.taps.size()) > options_.use_layers.back(), "masker: ", input.taps.size(),
+            " taps, and it reads tap ", options_.use_layers.back());
   PEN_CHECK(!options_.add_prob_layers || input.p.defined(), "masker: add_prob_layers needs target areas");
   PEN_CHECK(!options_.add_class_ids || input.class_ids.defined(), "masker: add_class_ids needs class ids");
   // Everything is brought to the finest tap's size (56x56 for 224x224).

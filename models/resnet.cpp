@@ -1,7 +1,5 @@
 #include "models/resnet.h"
 
-#include <cmath>
-
 namespace pen {
 namespace {
 
@@ -105,29 +103,6 @@ std::vector<std::int64_t> ResNet::tap_widths() const {
   std::vector<std::int64_t> out{shape_.base};
   for (int i = 0; i < 4; ++i) out.push_back(ResidualBlock::out_channels(shape_.bottleneck, shape_.base << i));
   return out;
-}
-
-double width_factor(const Classifier& classifier) { return static_cast<double>(classifier.tap_widths().at(0)) / 64; }
-
-std::unique_ptr<Classifier> make_classifier(const ClassifierOptions& o, Rng& rng) {
-  struct Known {
-    const char* name;
-    bool bottleneck;
-    std::array<int, 4> blocks;
-  };
-  static constexpr Known known[] = {{"resnet18", false, {2, 2, 2, 2}},
-                                    {"resnet34", false, {3, 4, 6, 3}},
-                                    {"resnet50", true, {3, 4, 6, 3}},
-                                    {"resnet101", true, {3, 4, 23, 3}},
-                                    {"resnet152", true, {3, 8, 36, 3}}};
-  PEN_CHECK_AS(usage, o.classes >= 1 && o.classes <= 1'000'000, "a classifier of ", o.classes, " classes");
-  PEN_CHECK_AS(usage, o.width >= 1.0 / 16 && o.width <= 16, "a width factor of ", o.width, ": choose 1/16 to 16");
-  for (const Known& k : known) {
-    if (o.arch != k.name) continue;
-    const auto base = static_cast<std::int64_t>(std::lround(64 * o.width));
-    return std::make_unique<ResNet>(ResNetShape{k.bottleneck, k.blocks, o.classes, base, o.arch}, rng);
-  }
-  fail(ErrorKind::usage, "unknown arch '" + o.arch + "'", "known: resnet18, resnet34, resnet50, resnet101, resnet152");
 }
 
 }  // namespace pen

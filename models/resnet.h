@@ -53,6 +53,8 @@ class ResNet : public Classifier {
   std::vector<std::int64_t> tap_widths() const override;
   std::int64_t classes() const override { return shape_.classes; }
   std::string arch() const override { return shape_.arch; }
+  double width() const override { return static_cast<double>(shape_.base) / 64; }
+  std::string last_stage() const override { return "layer4"; }
   bool describe(FrozenSteps& steps) const override;
   // conv1, bn1, ReLU, max pool: the first tap.
   Tensor stem(const Tensor& x);

@@ -210,3 +210,31 @@ TEST_CASE("report: a row for each result, with intervals and IoU where they were
   CHECK(penumbra({"report", data.folder / "absent"}).code == 3);
   CHECK(penumbra({"report", data.folder / "s", "--output", "t.txt"}).code == 2);
 }
+
+TEST_CASE("explain with an infiller: more columns, and what the classifier says of the infilled images") {
+  const TinyData data;
+  const std::string image = data.folder / "val/right/v1.png";
+  const Ended plain = explain(data, {image});
+  REQUIRE(plain.code == 0);
+  const Ended both = penumbra({"explain", "--casm_path", data.masker, "--output_path", data.folder / "both", image,
+                               "--infiller_model", "telea", "--json"});
+  REQUIRE_MESSAGE(both.code == 0, both.err);
+  const auto lines = lines_of(both.out);
+  REQUIRE(lines.size() == 1);
+  for (const char* key : {"infilled_in", "infilled_out"}) {
+    REQUIRE(lines[0].HasMember(key));
+    CHECK(lines[0][key].Size() == 2);
+  }
+  const Image wide = read_image(data.folder / "both/v1.png"), narrow = read_image(data.folder / "out/v1.png");
+  CHECK(wide.width > narrow.width + 400);  // two more pictures
+  const Ended one = penumbra({"explain", "--casm_path", data.masker, "--output_path", data.folder / "one", image,
+                              "--infiller_model", "blur", "--do_infill_for_mask_out"});
+  REQUIRE_MESSAGE(one.code == 0, one.err);
+  CHECK(contains(one.out, "infilled out"));
+  CHECK_FALSE(contains(one.out, "infilled in"));
+  CHECK(read_image(data.folder / "one/v1.png").width < wide.width);
+  const Ended missing = penumbra(
+      {"explain", "--casm_path", data.masker, "--output_path", data.folder / "no", image, "--infiller_model", "pconv"});
+  CHECK(missing.code == 2);
+  CHECK(contains(missing.err, "pconv needs its weights"));
+}

@@ -128,6 +128,8 @@ TEST_CASE("the defaults of the reference") {
                                                                      {"apply_gumbel_tau", "0.1"},
                                                                      {"gumbel_output_mode", "hard"},
                                                                      {"infiller_model", "none"},
+                                                                     {"infiller_path", "none"},
+                                                                     {"train_infiller", "false"},
                                                                      {"do_infill_for_mask_in", "false"},
                                                                      {"do_infill_for_mask_out", "false"}};
   for (const auto& [name, value] : expected) CHECK_MESSAGE(text(name) == value, name);
@@ -388,8 +390,16 @@ TEST_CASE("contradictions and options without effect are usage errors") {
   CHECK(contains(said({{"mask_out_lambda_r", "4"}}), "mask_out_criterion is none"));
   CHECK(contains(said({{"do_infill_for_mask_in", "true"}}), "needs an --infiller_model"));
   CHECK(contains(said({{"infiller_model", "blur"}}), "--infiller_model has no effect"));
-  CHECK(contains(said({{"infiller_model", "blur"}, {"do_infill_for_mask_in", "true"}}),
-                 "--infiller_model blur is not available in this build yet"));
+  const auto infill = [&](std::vector<std::pair<std::string, std::string>> more) {
+    more.emplace_back("do_infill_for_mask_out", "true");
+    return said(std::move(more));
+  };
+  CHECK(contains(infill({{"infiller_model", "pconv"}}), "pconv needs its weights"));
+  CHECK(contains(infill({{"infiller_model", "blur"}, {"infiller_path", "x"}}), "infiller_model blur has no weights"));
+  CHECK(contains(infill({{"infiller_model", "blur"}, {"train_infiller", "true"}}), "blur cannot be trained here"));
+  CHECK(contains(infill({{"infiller_model", "cnn"}, {"lr_infiller", "1"}}), "train_infiller is not set"));
+  CHECK(contains(infill({{"infiller_model", "cnn"}, {"infiller_protocol", "strict"}}), "has no effect"));
+  CHECK(contains(infill({{"infiller_model", "gan"}}), "dfn_infiller"));
   CHECK(contains(said({{"masker_use_layers", "3,3"}}), "listed twice"));
   CHECK(contains(said({{"masker_use_layers", ""}}), "at least one tap"));
   CHECK(contains(said({{"input_size", "222"}}), "not a multiple of 4"));

@@ -7,6 +7,7 @@
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "data/image.h"
+#include "eval/infilling.h"
 #include "eval/mask_iou.h"
 #include "eval/networks.h"
 #include "eval/run_score.h"
@@ -358,4 +359,34 @@ TEST_CASE("true masks are placed as their images are") {
   test::check_error(ErrorKind::data, {"no pixel of the object"}, [&] { flat.load(data.folder / "i/x/a.b.png", same); });
   write_png(data.folder / "s/a.png", 8, 32, 1, half);
   test::check_error(ErrorKind::data, {"32x8", "16x16"}, [&] { flat.load(data.folder / "i/x/a.b.png", same); });
+}
+
+TEST_CASE("score with an infiller: the accuracy on the infilled images of both sides, counted here again") {
+  const TinyData data;
+  const Ended ended =
+      score(data, "casme", {"--casm_path", data.masker, "--infiller_model", "mean_color"}, "filled.json");
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  const auto details = json_of(data.folder / "filled.details.json");
+  REQUIRE(details.HasMember("infilled"));
+  const Loaded loaded(data);
+  const auto n = static_cast<std::int64_t>(loaded.labels.size());
+  const eval::MaskMaker maker(data.masker, {}, {}, {}, Device{});
+  const eval::Maps maps = maker(loaded.images, n, 32, {});
+  const auto infiller = make_infiller({.model = "mean_color"});
+  for (const bool in : {true, false}) {
+    const std::vector<float> logits = eval::logits_of(
+        *maker.classifier().network, eval::infilled_images(*infiller, loaded.images, maps.maps, in, n, 32), n, 32);
+    int right = 0;
+    for (std::size_t i = 0; i < loaded.labels.size(); ++i)
+      right += (logits[2 * i + 1] > logits[2 * i]) == (loaded.labels[i] == 1);
+    CHECK(details["infilled"][in ? "masked_in_top1" : "masked_out_top1"].GetDouble() ==
+          doctest::Approx(100.0 * right / static_cast<double>(n)));
+  }
+  // The 15 keys of the result file stay what they are.
+  CHECK(json_of(data.folder / "filled.json").MemberCount() == 15);
+  const Ended one = score(
+      data, "casme", {"--casm_path", data.masker, "--infiller_model", "blur", "--do_infill_for_mask_in"}, "one.json");
+  REQUIRE_MESSAGE(one.code == 0, one.err);
+  CHECK_FALSE(json_of(data.folder / "one.details.json")["infilled"].HasMember("masked_out_top1"));
+  CHECK(score(data, "max", {"--resnet_path", data.classifier, "--infiller_model", "blur"}, "max.json").code == 2);
 }

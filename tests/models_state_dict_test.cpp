@@ -6,6 +6,10 @@
 
 #include "base/check.h"
 #include "models/classifier.h"
+#include "models/infill_ca.h"
+#include "models/infill_cnn.h"
+#include "models/infill_dfnet.h"
+#include "models/infill_pconv.h"
 #include "models/masker.h"
 #include "tests/paths.h"
 
@@ -76,6 +80,16 @@ TEST_CASE("state dicts: resnet50 and every masker as published") {
   check("masker_layers_3_4_prob.txt", *masker({3, 4}, {.add_prob_layers = true}));
   check("masker_layers_2_4_class_ids.txt", *masker({2, 4}, {.add_class_ids = true}));
   check("masker_layers_3_4_gumbel.txt", *masker({3, 4}, {.apply_gumbel = true}));
+}
+
+TEST_CASE("state dicts: every infilling network as published") {
+  Rng rng(1);
+  const init::Skip not_drawn;
+  check("infiller_cnn.txt", CnnInfiller(rng));
+  check("infiller_pconv_unet_6.txt", PConvInfiller(6, rng));
+  check("infiller_pconv_unet_7.txt", PConvInfiller(7, rng));
+  check("infiller_ca_generator.txt", CaInfiller(false, rng));
+  check("infiller_dfnet.txt", DfnetInfiller(false, rng));
 }
 
 TEST_CASE("state dicts: a learned tau is a parameter of `final`, else there is none") {

@@ -153,7 +153,7 @@ TEST_CASE("a loss that is not finite stops the run with its step, its images and
   }
 }
 
-TEST_CASE("refusals: labels, checkpoints, folders, infillers") {
+TEST_CASE("refusals: labels, checkpoints, folders") {
   const auto refused = [](int code, const Words& words, const std::string& part) {
     const Ended ended = penumbra(words);
     CHECK(ended.code == code);
@@ -190,8 +190,6 @@ TEST_CASE("refusals: labels, checkpoints, folders, infillers") {
   finish(data().resume("refused"));  // FIX reads what a CA run wrote: it has all it needs
   std::filesystem::remove(last);
   refused(4, data().resume("refused"), last);
-  refused(2, data().train("fill", {"--do_infill_for_mask_out", "--infiller_model", "cnn"}),
-          "--infiller_model cnn is not available in this build yet");
   finish(data().train("plain", fix + Words{"--max_steps", "2"}));
   finish(
       data().train("dummy", fix + Words{"--max_steps", "2", "--do_infill_for_mask_out", "--infiller_model", "dummy"}));

@@ -1,6 +1,7 @@
 #include "train/bench_options.h"
 
 #include "base/option_rules.h"
+#include "models/classifier.h"
 
 namespace pen {
 namespace {
@@ -22,8 +23,7 @@ OptionTable make_table() {
 
   table.group("step");
   table.add("mode", &B::mode, "FIX step, CA step, or classifier and masker forward").one_of({"fix", "ca", "infer"});
-  table.add("arch", &B::arch, "depth of the classifier")
-      .one_of({"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"});
+  table.add("arch", &B::arch, "the classifier").one_of(classifier_archs());
   table.add("width", &B::width, "factor on all channel counts").above(0).most = 8;
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
   table.add("fuse", &B::fuse, "run a fixed classifier (fix, infer) as one operation; false: layer by layer");

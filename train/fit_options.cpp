@@ -1,6 +1,7 @@
 #include "train/fit_options.h"
 
 #include "base/option_rules.h"
+#include "models/classifier.h"
 
 namespace pen {
 namespace {
@@ -26,8 +27,8 @@ OptionTable make_table() {
       .of_this_call();
 
   table.group("Network");
-  table.add("arch", &F::arch, "depth of the network")
-      .one_of({"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"});
+  table.add("arch", &F::arch, "network; resnet20, 32, 44, 56 and 110 are those for small images, of three stages")
+      .one_of(classifier_archs());
   table.add("width", &F::width, "factor on all channel counts").above(0).most = 8;
   table.add("input_size", &F::input_size, "side of the square input, a multiple of 4").between(32, 2048);
   table.add("resnet_path", &F::resnet_path, "weights to start from; none: from scratch")

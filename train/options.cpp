@@ -1,5 +1,8 @@
 #include "train/options.h"
 
+#include "models/classifier.h"
+#include "models/infiller_options.h"
+
 namespace pen {
 namespace {
 
@@ -59,6 +62,9 @@ OptionTable make_table() {
       .placeholder("FILE")
       .or_none()
       .changes_on_resume();
+  table.add("arch", &T::arch, "what resnet_path holds; none: recognised from the names and shapes of its tensors")
+      .one_of(classifier_archs())
+      .or_none();
   table
       .add("input_size", &T::input_size,
            "side of the square input, a multiple of 4; 0: what the classifier was trained with, or 224")
@@ -100,12 +106,16 @@ OptionTable make_table() {
   table.add("prob_loss_func", &T::prob_loss_func, "distance between a mask's area and its target").one_of({"l1", "l2"});
 
   table.group("Infilling");
+  add_infiller_options(table);
   table
-      .add("infiller_model", &T::infiller_model,
-           "what fills in the pixels that a mask removes; dummy: zeros, as without any; "
-           "the networks are not available in this build yet")
-      .one_of({"dummy", "blur", "cnn", "pconv", "ca_infiller", "dfn_infiller"})
-      .or_none();
+      .add("infiller_protocol", &T::infiller_protocol,
+           "ca_infiller, dfn_infiller: paper takes the wrong region for the hole on the masked-in side, as the code "
+           "that "
+           "made the published numbers; strict the true one")
+      .one_of({"paper", "strict"});
+  table.add("train_infiller", &T::train_infiller,
+            "cnn, pconv: the infiller learns too, by its own Adam, from the L1 distance of hole and valid pixels");
+  table.add("lr_infiller", &T::lr_infiller, "learning rate of a trained infiller (Adam)").at_least(0);
   table.add("do_infill_for_mask_in", &T::do_infill_for_mask_in, "fill in the masked-in image");
   table.add("do_infill_for_mask_out", &T::do_infill_for_mask_out, "fill in the masked-out image");
 

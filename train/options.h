@@ -22,6 +22,7 @@ struct TrainOptions : LogOptions, ComputeOptions {
 
   // Classifier
   std::string resnet_path;
+  std::string arch;
   std::int64_t input_size = 0;  // 0: what the classifier was trained with
   bool fixed_classifier = false;
   bool fuse = true;
@@ -55,7 +56,10 @@ struct TrainOptions : LogOptions, ComputeOptions {
   std::string prob_loss_func = "l1";
 
   // Infilling
-  std::string infiller_model;
+  std::string infiller_model, infiller_path;
+  std::string infiller_protocol = "paper";
+  bool train_infiller = false;
+  double lr_infiller = 0.001;
   bool do_infill_for_mask_in = false, do_infill_for_mask_out = false;
 
   // Schedule and optimisers

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/option_rules.h"
+#include "models/infiller_options.h"
 #include "train/kl_options.h"
 #include "train/options.h"
 
@@ -125,14 +126,18 @@ void check_masker(TrainOptions& options, const OptionValues& values) {
     contradiction(values, "prob_sample_low", "prob_sample_high", "the lower bound is above the upper one");
 }
 
-void check_infilling(const TrainOptions& options, const OptionValues& values) {
+void check_infilling(TrainOptions& options, OptionValues& values) {
   const bool wanted = options.do_infill_for_mask_in || options.do_infill_for_mask_out;
   PEN_CHECK_AS(usage, !wanted || !options.infiller_model.empty(), "--do_infill_for_mask_",
                options.do_infill_for_mask_in ? "in" : "out", " needs an --infiller_model");
   check_effect(values, wanted, {"infiller_model"}, "neither do_infill_for_mask_in nor do_infill_for_mask_out is set");
-  if (wanted && options.infiller_model != "dummy")
-    fail(ErrorKind::usage, "--infiller_model " + options.infiller_model + " is not available in this build yet",
-         "dummy fills with zeros, which is the same as no infilling");
+  resolve_infiller_file(options.infiller_model, options.infiller_path, options.train_infiller, values);
+  const bool two = options.infiller_model == "ca_infiller" || options.infiller_model == "dfn_infiller";
+  check_effect(values, two, {"infiller_protocol"}, "infiller_model is neither ca_infiller nor dfn_infiller");
+  check_effect(values, options.train_infiller, {"lr_infiller"}, "train_infiller is not set");
+  PEN_CHECK_AS(usage, !options.train_infiller || options.infiller_model == "cnn" || options.infiller_model == "pconv",
+               "--train_infiller: ", options.infiller_model.empty() ? "no infiller" : options.infiller_model,
+               " cannot be trained here; cnn and pconv can");
 }
 
 }  // namespace

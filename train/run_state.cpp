@@ -58,6 +58,8 @@ void save_run(const RunObjects& o, const RunPosition& p, Checkpoint& into) {
   };
   if (o.classifier) into.parts["state_dict_classifier"] = o.classifier->state();
   if (o.masker) into.parts["state_dict_masker"] = o.masker->state();
+  if (o.infiller) into.parts["state_dict_infiller"] = o.infiller->state();
+  optimizer("optimizer_infiller", o.infiller_optimizer);
   optimizer("optimizer_classifier", o.classifier_optimizer);
   optimizer("optimizer_masker", o.masker_optimizer);
   if (o.zoo) {
@@ -74,6 +76,8 @@ void save_run(const RunObjects& o, const RunPosition& p, Checkpoint& into) {
 RunPosition restore_run(const Checkpoint& from, const RunObjects& o) {
   if (o.classifier) load_state(*o.classifier, part(from, "state_dict_classifier"), from.path);
   if (o.masker) load_state(*o.masker, part(from, "state_dict_masker"), from.path);
+  if (o.infiller) load_state(*o.infiller, part(from, "state_dict_infiller"), from.path);
+  if (o.infiller_optimizer) restore_optimizer(from, "optimizer_infiller", *o.infiller_optimizer);
   if (o.classifier_optimizer) restore_optimizer(from, "optimizer_classifier", *o.classifier_optimizer);
   if (o.masker_optimizer) restore_optimizer(from, "optimizer_masker", *o.masker_optimizer);
   if (o.zoo) {

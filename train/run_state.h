@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/checkpoint.h"
+#include "models/infiller.h"
 #include "train/optim.h"
 #include "train/zoo.h"
 
@@ -25,6 +26,8 @@ struct RunObjects {
   Masker* masker = nullptr;
   Optimizer* classifier_optimizer = nullptr;
   Optimizer* masker_optimizer = nullptr;
+  Infiller* infiller = nullptr;  // only one that is trained
+  Optimizer* infiller_optimizer = nullptr;
   Zoo* zoo = nullptr;
 };
 

@@ -19,6 +19,12 @@ MaskerOptions masker_options(const TrainOptions& o, const Classifier& classifier
   MaskerOptions m;
   m.tap_widths = classifier.tap_widths();
   m.use_layers.assign(o.masker_use_layers.begin(), o.masker_use_layers.end());
+  const std::vector<std::int64_t> every_tap = TrainOptions().masker_use_layers;
+  if (o.masker_use_layers == every_tap && m.tap_widths.size() < every_tap.size()) {
+    // The default stands for all taps, however many there are.
+    m.use_layers.resize(m.tap_widths.size());
+    log::info(str(classifier.arch(), " has ", m.tap_widths.size(), " taps: the masker uses all of them"));
+  }
   m.bilinear = o.upsample == "bilinear";
   m.add_prob_layers = o.add_prob_layers;
   m.add_class_ids = o.add_class_ids;
@@ -59,6 +65,8 @@ struct Networks {
   std::unique_ptr<Masker> masker;
   std::unique_ptr<Sgd> classifier_optimizer;
   std::unique_ptr<Adam> masker_optimizer;
+  std::unique_ptr<Infiller> infiller;        // null without infilling
+  std::unique_ptr<Adam> infiller_optimizer;  // null unless it is trained
   Metadata train_list;
   std::vector<std::string> names;
   std::int64_t input_size = 0;
@@ -72,7 +80,7 @@ Networks build(const TrainOptions& o, const std::string& weights, Device device)
   n.names = n.train_list.classes();
   Rng masker_rng(static_cast<std::uint64_t>(o.seed), masker_stream);
   const Checkpoint file = read_checkpoint(weights);
-  n.classifier = load_classifier(file);
+  n.classifier = load_classifier(file, o.arch);
   n.width = width_factor(*n.classifier);
   n.input_size = o.input_size ? o.input_size : input_size(file);
   if (file.facts.count("input_size") && input_size(file) != n.input_size)
@@ -88,7 +96,17 @@ Networks build(const TrainOptions& o, const std::string& weights, Device device)
   n.masker->to(device);
   n.classifier_optimizer = std::make_unique<Sgd>(n.classifier->parameters(), o.lr, o.momentum, o.weight_decay);
   n.masker_optimizer = std::make_unique<Adam>(n.masker->parameters(), o.lr_casme, o.weight_decay);
+  if (o.do_infill_for_mask_in || o.do_infill_for_mask_out) {
+    n.infiller = make_infiller({o.infiller_model, o.infiller_path, o.infiller_protocol == "strict",
+                                static_cast<std::uint64_t>(o.seed), o.train_infiller});
+    n.infiller->to(device);
+    if (o.train_infiller) n.infiller_optimizer = std::make_unique<Adam>(n.infiller->parameters(), o.lr_infiller, 0.0);
+  }
   return n;
+}
+
+void connect(const Networks& n, TrainStep& step) {
+  if (n.infiller) step.use_infiller(*n.infiller, n.infiller_optimizer.get());
 }
 
 void announce(const TrainOptions& o, const Networks& n, std::int64_t images, std::int64_t steps) {
@@ -127,6 +145,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   const Device device = parse_device(o.device);
   Networks n = build(o, weights_of(o, folder), device);
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
+  connect(n, step);
 
   const LimitedSource train_source(n.train_list, o.limit);
   Transform crops = Transform::train(static_cast<int>(n.input_size));
@@ -162,6 +181,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   hooks.train = [&](const StepBatch& batch, std::int64_t epoch, std::int64_t number, Rng& draws) {
     n.classifier_optimizer->lr = decayed(o.lr, epoch, o.lrde);
     n.masker_optimizer->lr = decayed(o.lr_casme, epoch, o.lrde);
+    if (n.infiller_optimizer) n.infiller_optimizer->lr = decayed(o.lr_infiller, epoch, o.lrde);
     return step.train(batch, number, draws);
   };
   if (val) hooks.validate = [&](const StepBatch& batch, Rng& draws) { return step.validate(batch, draws); };
@@ -175,7 +195,8 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   };
   Session session(s, hooks,
                   {n.classifier.get(), n.masker.get(), o.fixed_classifier ? nullptr : n.classifier_optimizer.get(),
-                   n.masker_optimizer.get(), &step.zoo()},
+                   n.masker_optimizer.get(), n.infiller_optimizer ? n.infiller.get() : nullptr,
+                   n.infiller_optimizer.get(), &step.zoo()},
                   train, val.get(), Rng(static_cast<std::uint64_t>(o.seed), draws_stream));
   return session.run();
 }
@@ -185,6 +206,7 @@ void plan_training(const TrainOptions& o) {
   const Device device = parse_device(o.device);
   Networks n = build(o, weights_of(o, o.output_path + "/" + o.name), device);
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
+  connect(n, step);
   const LimitedSource source(n.train_list, o.limit);
   const std::int64_t batches = (source.size() + o.batch_size - 1) / o.batch_size;
   const std::int64_t steps = batches_per_epoch(batches, o.perc_of_training);

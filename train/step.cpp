@@ -75,6 +75,7 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
       criterion_in_(make_criterion(options, MaskSide::in, classifier.classes())),
       criterion_out_(make_criterion(options, MaskSide::out, classifier.classes())),
       zoo_(options.zoo_mode == "historic" ? static_cast<std::size_t>(options.f_size) : 0) {
+  if (!options.do_infill_for_mask_in && !options.do_infill_for_mask_out) infilling_.emplace(options, nullptr, nullptr);
   if (options.fixed_classifier) {
     classifier.set_requires_grad(false);
     classifier.eval();
@@ -85,6 +86,10 @@ Classifier& TrainStep::fixed_classifier() {
   if (!options_.fuse) return classifier_;
   if (!frozen_) frozen_ = freeze(classifier_);
   return frozen_ ? *frozen_ : classifier_;  // not every kind of network has a frozen form
+}
+
+void TrainStep::use_infiller(Infiller& infiller, Optimizer* optimizer) {
+  infilling_.emplace(options_, &infiller, optimizer);
 }
 
 // z and the taps; in CA also cross entropy and one SGD step on it.
@@ -132,12 +137,13 @@ Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Te
 
 // The classifier's view of one side of the mask, and what the criterion says about it.
 TrainStep::Side TrainStep::masked_pass(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask,
-                                       const Tensor& p, Classifier& judge) {
+                                       const Tensor& p, Classifier& judge, Rng& draws, bool update) {
   const bool in = which == MaskSide::in;
   const TrainOptions::Side& o = in ? options_.mask_in : options_.mask_out;
   Side side;
   side.prefix = in ? "masked_in___" : "masked_out___";
-  const Tensor masked = in ? ops::mask_in(batch.images, mask) : ops::mask_out(batch.images, mask);
+  PEN_CHECK(infilling_, "the options ask for infilling: use_infiller was not called");
+  const Tensor masked = infilling_->apply(which, batch.images, mask, draws, update);
   const Tensor logits = judge.logits(masked);
   const Tensor loss = ops::mean(ops::cross_entropy(logits, label_tensor(batch)));
   const CriterionResult result =
@@ -198,9 +204,10 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
   BackwardOptions to_mask{update, {seen}}, to_classifier;
   for (const NamedTensor& t : learned) to_classifier.only.push_back(t.tensor);
   StepLog sides;
+  if (infilling_) infilling_->begin();
   for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
     if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
-    Side side = masked_pass(which, batch, clean, seen, p, *judge);
+    Side side = masked_pass(which, batch, clean, seen, p, *judge, draws, true);
     backward(side.masker_loss, {}, to_mask);
     if (update) backward(side.classifier_loss, {}, to_classifier);
     masker_loss += side.masker_loss.item();
@@ -213,7 +220,9 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
 
   // 5. Updates, all or none.
   if (update) observe("masked");
-  const bool finite = std::isfinite(masker_loss) && std::isfinite(classifier_loss) && std::isfinite(clean.loss);
+  const bool finite =
+      std::isfinite(masker_loss) && std::isfinite(classifier_loss) && std::isfinite(clean.loss) && infilling_->finite();
+  for (const auto& figure : infilling_->finish(finite)) log.push_back(figure);
   if (finite) {
     if (update) classifier_optimizer_.step();
     backward(mask, seen.grad());
@@ -237,8 +246,8 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   double masker_loss = 0, classifier_loss = 0;
   for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
     if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
-    const Side side =
-        masked_pass(which, batch, clean, mask, p, options_.fixed_classifier ? fixed_classifier() : classifier_);
+    Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
+    const Side side = masked_pass(which, batch, clean, mask, p, judge, draws, false);
     masker_loss += side.masker_loss.item();
     classifier_loss += side.classifier_loss.item();
     for (const auto& [key, value] : side.log) log.emplace_back(side.prefix + key, value);

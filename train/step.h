@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "layers/losses.h"
 #include "models/classifier.h"
 #include "models/masker.h"
+#include "train/infilling.h"
 #include "train/optim.h"
 #include "train/options.h"
 #include "train/zoo.h"
@@ -29,6 +31,9 @@ class TrainStep {
   // References must outlive the step. With options.fixed_classifier the classifier is frozen here.
   TrainStep(const TrainOptions& options, Classifier& classifier, Masker& masker, Optimizer& classifier_optimizer,
             Optimizer& masker_optimizer);
+  // With options that ask for infilling, before the first step. With an optimizer the infiller learns. Both outlive the
+  // step.
+  void use_infiller(Infiller& infiller, Optimizer* optimizer);
 
   // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
   // its position is the whole random state. A loss that is not finite leaves the masker as it was and is in the log.
@@ -47,7 +52,7 @@ class TrainStep {
   Clean clean_pass(const StepBatch& batch, bool update);
   Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
   Side masked_pass(MaskSide side, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
-                   Classifier& judge);
+                   Classifier& judge, Rng& draws, bool update);
   // Who looks at images while the classifier is fixed: its frozen form, made at the first step.
   Classifier& fixed_classifier();
   Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;
@@ -61,6 +66,7 @@ class TrainStep {
   Optimizer& classifier_optimizer_;
   Optimizer& masker_optimizer_;
   std::unique_ptr<Criterion> criterion_in_, criterion_out_;
+  std::optional<Infilling> infilling_;  // set where the options ask for none, or once the infiller is there
   Zoo zoo_;
   std::unique_ptr<Classifier> frozen_;    // of the fixed classifier
   std::unique_ptr<Classifier> historic_;  // takes the states drawn from the zoo

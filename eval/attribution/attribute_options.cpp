@@ -6,6 +6,7 @@
 #include "eval/attribution/run_attribute.h"
 #include "eval/options.h"
 #include "eval/panel.h"
+#include "models/classifier_options.h"
 
 namespace pen {
 namespace {
@@ -28,6 +29,7 @@ OptionTable make_attribute_table() {
       .also("torchray_method")
       .or_none();
   table.add("resnet_path", &A::resnet_path, "the classifier that is explained").placeholder("FILE").or_none();
+  add_arch(table);
   table
       .add("casm_path", &A::casm_path,
            "casme: the masker's checkpoint; methods: a checkpoint whose classifier is explained")

@@ -18,6 +18,7 @@ struct MapMakerOptions {
   // path:FILE another.
   std::string classifier_load_mode = "pickled";
   std::string resnet_path;
+  std::string arch = {};        // of the classifier's file; empty: recognised
   std::optional<double> use_p;  // casme only
   AttributionOptions attribution;
   TargetRule target;            // label: a masker with add_class_ids is told the label too, else the predicted class

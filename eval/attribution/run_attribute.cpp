@@ -33,6 +33,7 @@ MapMakerOptions making(const AttributeOptions& o, const std::string& method) {
   m.casm_path = o.casm_path;
   m.classifier_load_mode = o.classifier_load_mode;
   m.resnet_path = o.resnet_path;
+  m.arch = o.arch;
   m.use_p = o.use_p;
   m.attribution = attribution_options(o, o.seed);
   m.target = target_of(o, !o.val_json.empty());

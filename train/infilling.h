@@ -1,0 +1,39 @@
+// Infilling in a training step: what the classifier sees instead of removed pixels, and the infiller's own training.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/infiller.h"
+#include "train/optim.h"
+#include "train/options.h"
+
+namespace pen {
+
+class Infilling {
+ public:
+  // `infiller` may be null where the options ask for none. With an optimizer the infiller is trained: on each side that
+  // is infilled, from its own loss (infiller_loss), on masks as they are.
+  Infilling(const TrainOptions& options, Infiller* infiller, Optimizer* optimizer);
+
+  // What the classifier sees of one side: masked, and infilled where the options say so. No gradient reaches the
+  // infiller or, through the generated image, the mask. `update`: within a training step.
+  Tensor apply(MaskSide side, const Tensor& images, const Tensor& mask, Rng& draws, bool update);
+
+  // Around the sides of a training step: clears what was gathered; then, if all losses are finite, one Adam step on the
+  // sum over the sides. finish gives infiller_loss, infiller_hole, infiller_valid (means over the sides), or nothing.
+  void begin();
+  std::vector<std::pair<std::string, double>> finish(bool update);
+  bool finite() const;
+
+ private:
+  bool wanted(MaskSide side) const { return side == MaskSide::in ? in_ : out_; }
+  bool in_, out_;
+  Infiller* infiller_;
+  Optimizer* optimizer_;
+  double total_ = 0, hole_ = 0, valid_ = 0;
+  int sides_ = 0;
+};
+
+}  // namespace pen
