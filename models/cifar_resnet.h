@@ -35,7 +35,6 @@ class CifarResNet : public Classifier {
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override;
   double width() const override { return static_cast<double>(base_) / 16; }
-  std::string last_stage() const override { return "layer3"; }
 
  private:
   Tensor run(const Tensor& x, std::vector<Tensor>* taps);

@@ -28,7 +28,6 @@ class Classifier : public Module {
   virtual bool describe(FrozenSteps&) const { return false; }
   virtual std::string arch() const = 0;        // with width and classes: what make_classifier builds again, "resnet50"
   virtual double width() const = 0;            // the factor of all channel counts but input and classes
-  virtual std::string last_stage() const = 0;  // path of the module whose result is the last tap: "layer4"
 };
 
 struct ClassifierOptions {

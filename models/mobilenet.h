@@ -32,7 +32,6 @@ class MobileNet : public Classifier {
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override { return "mobilenet_v1"; }
   double width() const override { return static_cast<double>(base_) / 32; }
-  std::string last_stage() const override { return "stage3"; }
 
  private:
   Tensor run(const Tensor& x, std::vector<Tensor>* taps);

@@ -54,7 +54,6 @@ class ResNet : public Classifier {
   std::int64_t classes() const override { return shape_.classes; }
   std::string arch() const override { return shape_.arch; }
   double width() const override { return static_cast<double>(shape_.base) / 64; }
-  std::string last_stage() const override { return "layer4"; }
   bool describe(FrozenSteps& steps) const override;
   // conv1, bn1, ReLU, max pool: the first tap.
   Tensor stem(const Tensor& x);

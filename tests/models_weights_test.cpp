@@ -126,7 +126,6 @@ TEST_CASE("every arch: built, described, recognised again; odd sizes; gradients 
     CHECK(again->width() == width);
     CHECK(again->classes() == 7);
     CHECK(again->tap_widths() == network->tap_widths());
-    CHECK(network->find(network->last_stage()).parameters().size() > 2);
     if (arch == "resnet152" || arch == "resnet110") continue;  // like their smaller relatives
     backward(ops::mean(network->logits(waves(33))));
     for (const NamedTensor& p : network->parameters()) CHECK_MESSAGE(p.tensor.grad().defined(), p.name);
