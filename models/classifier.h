@@ -26,8 +26,8 @@ class Classifier : public Module {
   virtual std::int64_t classes() const = 0;
   // Lists the steps of the evaluation-mode network, for a frozen copy; false: this kind of network has no such list.
   virtual bool describe(FrozenSteps&) const { return false; }
-  virtual std::string arch() const = 0;        // with width and classes: what make_classifier builds again, "resnet50"
-  virtual double width() const = 0;            // the factor of all channel counts but input and classes
+  virtual std::string arch() const = 0;  // with width and classes: what make_classifier builds again, "resnet50"
+  virtual double width() const = 0;      // the factor of all channel counts but input and classes
 };
 
 struct ClassifierOptions {

@@ -20,6 +20,7 @@ class FrozenClassifier : public Classifier {
   std::vector<std::int64_t> tap_widths() const override { return tap_widths_; }
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override { return arch_; }
+  double width() const override { return original_.width(); }
 
  private:
   FrozenNetwork network_;

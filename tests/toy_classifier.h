@@ -50,6 +50,7 @@ class ToyClassifier : public Classifier {
   std::vector<std::int64_t> tap_widths() const override { return {}; }
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override { return "toy"; }
+  double width() const override { return 1; }
 
  private:
   struct Relu : Module {
