@@ -9,7 +9,8 @@ class FrozenClassifier : public Classifier {
       : network_(std::move(steps)),
         tap_widths_(network.tap_widths()),
         classes_(network.classes()),
-        arch_(network.arch()) {
+        arch_(network.arch()),
+        width_(network.width()) {
     eval();
   }
   ClassifierOutput forward(const Tensor& x) override {
@@ -20,13 +21,14 @@ class FrozenClassifier : public Classifier {
   std::vector<std::int64_t> tap_widths() const override { return tap_widths_; }
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override { return arch_; }
-  double width() const override { return original_.width(); }
+  double width() const override { return width_; }
 
  private:
   FrozenNetwork network_;
   std::vector<std::int64_t> tap_widths_;
   std::int64_t classes_;
   std::string arch_;
+  double width_;
 };
 
 }  // namespace
