@@ -73,7 +73,7 @@ OptionTable make_table() {
             "FIX: the classifier stays as it is; otherwise CA: it is trained with the masker");
   table.add("fuse", &T::fuse,
             "FIX: run the classifier as one operation with its norms folded in; false: layer by layer, the same up to "
-            "rounding, slower");
+            "rounding");
 
   table.group("Masker");
   table
