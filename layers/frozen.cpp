@@ -99,7 +99,8 @@ class ForwardPass {
     Tensor residual, open;
     // The residual's memory serves the result where nobody reads it any more.
     if (s.residual != FrozenSteps::none)
-      residual = dies(i, s.residual) && s.residual != s.in ? std::move(values_[at(s.residual)]) : values_[at(s.residual)];
+      residual =
+          dies(i, s.residual) && s.residual != s.in ? std::move(values_[at(s.residual)]) : values_[at(s.residual)];
     if (residual.defined())
       PEN_CHECK(residual.shape() == shape, "frozen network: residual ", to_string(residual.shape()), " for ",
                 to_string(shape));

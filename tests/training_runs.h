@@ -54,7 +54,8 @@ struct TrainingData {
     write_tiny(classifier, what);
   }
 
-  // A run of 6 steps an epoch, on images of the side that the classifier's file says (32). `more` may repeat no option that stands here.
+  // A run of 6 steps an epoch, on images of the side that the classifier's file says (32). `more` may repeat no option
+  // that stands here.
   Words train(const std::string& name, const Words& more) const {
     return Words{"train",
                  "--train_json",
