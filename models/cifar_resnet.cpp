@@ -54,6 +54,7 @@ Tensor CifarResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
   if (taps) taps->push_back(y);
   for (ModuleList<CifarBlock>* stage : stages_) {
     for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);
+    y = stage->finish(std::move(y));
     if (taps) taps->push_back(y);
   }
   return linear_->forward(ops::global_avg_pool(y));

@@ -50,6 +50,7 @@ Tensor MobileNet::run(const Tensor& x, std::vector<Tensor>* taps) {
     for (std::size_t b = 0; b < stages_[s]->size(); ++b) {
       y = (*stages_[s])[b].forward(y);
       const bool last = b + 1 == stages_[s]->size();
+      if (last) y = stages_[s]->finish(std::move(y));
       if (taps && (last || (s == 0 && (b == 2 || b == 3)))) taps->push_back(y);
     }
   return fc_->forward(ops::global_avg_pool(y));

@@ -217,6 +217,30 @@ TEST_CASE("attributor: layers are listed in order; unknown ones are refused with
   CHECK(contains(refused("fc").what(), "no feature maps come out of layer 'fc'"));
 }
 
+TEST_CASE("attributor: the stages of every network are layers, and the last one is read by default") {
+  for (const auto& [arch, stages] :
+       {std::pair<std::string, std::vector<std::string>>{"resnet18", {"layer1", "layer2", "layer3", "layer4"}},
+        {"resnet20", {"layer1", "layer2", "layer3"}},
+        {"mobilenet_v1", {"stage1", "stage2", "stage3"}}}) {
+    Rng rng(3);
+    const auto network = make_classifier({.arch = arch, .classes = 5, .width = 0.25}, rng);
+    network->eval();
+    const ClassifierOutput out = network->forward(Tensor::zeros({1, S, S, 3}));
+    std::vector<Layer> found;
+    for (const Layer& layer : layers_of(*network, S))
+      if (std::find(stages.begin(), stages.end(), layer.name) != stages.end()) found.push_back(layer);
+    CAPTURE(arch);
+    REQUIRE(found.size() == stages.size());
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      const Tensor& tap = out.taps[out.taps.size() - stages.size() + i];
+      CHECK(found[i].name == stages[i]);
+      CHECK(found[i].shape == Shape{tap.size(1), tap.size(2), tap.size(3)});
+      CHECK(checked_layer(*network, S, stages[i]) == stages[i]);
+    }
+    CHECK(default_layer(*network, S) == stages.back());
+  }
+}
+
 TEST_CASE("attributor: classes out of range and unknown methods are refused") {
   const auto network = small_resnet();
   const Method& method = attribution_method("grad_cam");
