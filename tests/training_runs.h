@@ -91,6 +91,19 @@ struct TrainingData {
   }
 };
 
+// One set of pictures for all cases of a test.
+inline const TrainingData& data() {
+  static const TrainingData made;
+  return made;
+}
+
+// Runs the program, which has to succeed.
+inline Ended finish(const Words& words) {
+  Ended ended = penumbra(words);
+  CHECK_MESSAGE(ended.code == 0, ended.err);
+  return ended;
+}
+
 inline std::vector<rapidjson::Document> json_lines(const std::string& text, const std::string& name = "lines") {
   std::vector<rapidjson::Document> out;
   std::istringstream in(text);

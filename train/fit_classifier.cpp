@@ -118,6 +118,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   s.resume = o.resume;
   s.epochs = o.epochs;
   s.batch_size = o.batch_size;
+  s.least_batch = least_batch(*classifier, o.input_size, {});
   s.json = o.json;
   s.max_steps = o.max_steps;
   s.save_every_epochs = o.actual_save_freq;

@@ -167,6 +167,9 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   s.resume = o.resume;
   s.epochs = o.epochs;
   s.batch_size = o.batch_size;
+  // A fixed classifier trains no norms: those of the masker are left, on the taps that it uses.
+  s.least_batch = least_batch(*n.classifier, n.input_size,
+                              o.fixed_classifier ? n.masker->options().use_layers : std::vector<int>{});
   s.json = o.json;
   s.batches_per_epoch = batches_per_epoch(train.batches_per_epoch(), o.perc_of_training);
   s.max_steps = o.max_steps;

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "tensor/autograd.h"
 
 namespace pen {
 
@@ -24,6 +26,20 @@ StepBatch to_device(const Batch& batch, Device device, std::int64_t classes) {
   return {
       Tensor::from_memory(batch.images.data(), static_cast<std::size_t>(numel_of(shape)), shape, DType::f32, device),
       batch.labels};
+}
+
+std::int64_t least_batch(Classifier& classifier, std::int64_t input_size, const std::vector<int>& taps) {
+  const NoGrad no_grad;
+  const bool was_training = classifier.is_training();
+  classifier.eval();
+  const ClassifierOutput out =
+      classifier.forward(Tensor::zeros({1, input_size, input_size, 3}, classifier.dtype(), classifier.device()));
+  classifier.train(was_training);
+  std::int64_t pixels = std::numeric_limits<std::int64_t>::max();
+  for (std::size_t i = 0; i < out.taps.size(); ++i)
+    if (taps.empty() || std::find(taps.begin(), taps.end(), static_cast<int>(i)) != taps.end())
+      pixels = std::min(pixels, out.taps[i].size(1) * out.taps[i].size(2));
+  return pixels > 1 ? 1 : 2;
 }
 
 Session::Session(SessionOptions options, SessionHooks hooks, RunObjects objects, Loader& train, Loader* val, Rng draws)
@@ -112,6 +128,10 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
     if (!kept && batch.begin / options_.batch_size >= wanted) break;
     // Judged here, so that a run whose last step is an epoch's last has finished that epoch.
     if (options_.max_steps > 0 && position_.step >= options_.max_steps) return EpochEnd::out_of_steps;
+    if (too_small(batch, all)) {
+      position_.data_position = batch.end;
+      continue;
+    }
     const auto loaded = clock::now();
     const StepBatch input = to_device(batch, options_.device, options_.classes);
     Figures figures = hooks_.train(input, position_.epoch, position_.step, draws_);
@@ -132,6 +152,18 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
   }
   for (const BadFile& bad : train_.bad_files()) log::detail("left out: " + bad.path + ": " + bad.reason);
   return EpochEnd::complete;
+}
+
+bool Session::too_small(const Batch& batch, std::int64_t batches) {
+  if (batch.size >= options_.least_batch) return false;
+  const std::string why =
+      str("a batch of ", batch.size, " image cannot be trained on: feature maps have one pixel at side ", batch.side,
+          ", and batch norm needs two values of each channel");
+  if (options_.batch_size < options_.least_batch || batches == 1 || options_.overfit_one_batch)
+    fail(ErrorKind::usage, why, "give a larger --batch_size or --input_size, or more images");
+  if (!told_of_small_batch_) log::warn(why + "; it is left out, in every epoch");
+  told_of_small_batch_ = true;
+  return true;
 }
 
 bool Session::validation(Figures& means) {

@@ -36,6 +36,7 @@ struct SessionOptions {
   bool resume = false;
   std::int64_t epochs = 1;
   std::int64_t batch_size = 1;
+  std::int64_t least_batch = 1;        // smaller ones are left out; see least_batch()
   std::int64_t batches_per_epoch = 0;  // 0: all
   std::int64_t max_steps = 0;          // 0: no bound
   std::int64_t save_every_epochs = 1;  // epoch_NNN.chk; last.chk is written after every epoch
@@ -70,7 +71,9 @@ class Session {
   enum class EpochEnd { complete, out_of_steps, interrupted };
   EpochEnd run_epoch(std::vector<Figures>& logs);
   bool validation(Figures& means);  // false: interrupted
-  void remove_leftovers() const;    // of saves that a kill or a power cut ended
+  // Whether a batch is too small to be trained on. If no larger one can come: a usage error.
+  bool too_small(const Batch& batch, std::int64_t batches);
+  void remove_leftovers() const;  // of saves that a kill or a power cut ended
   void save(const std::string& name);
   [[noreturn]] void stop_not_finite(const Batch& batch, const std::string& figure, double value);
 
@@ -83,7 +86,12 @@ class Session {
   RunPosition position_;
   std::unique_ptr<MetricsLog> log_;
   std::string last_saved_ = "none";
+  bool told_of_small_batch_ = false;
 };
+
+// The fewest images that can be trained on: 2 where one of the classifier's taps (`taps`; empty: any) has one pixel at
+// this input size, because batch norm in training needs two values of each channel; else 1.
+std::int64_t least_batch(Classifier& classifier, std::int64_t input_size, const std::vector<int>& taps);
 
 // A loader's batch on the device. A label that the classifier does not have is a data error naming the image.
 StepBatch to_device(const Batch& batch, Device device, std::int64_t classes);
