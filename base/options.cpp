@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/nearest.h"
+#include "base/words.h"
 
 namespace pen {
 namespace {
@@ -86,15 +87,8 @@ bool parse_boolean(const Option& option, const std::string& text, const Origin& 
 
 std::vector<std::int64_t> parse_integers(const Option& option, std::string_view text, const Origin& origin) {
   std::vector<std::int64_t> values;
-  for (std::size_t start = 0; !text.empty();) {
-    const std::size_t comma = std::min(text.find(',', start), text.size());
-    std::string_view item = text.substr(start, comma - start);
-    while (item.starts_with(' ')) item.remove_prefix(1);
-    while (item.ends_with(' ')) item.remove_suffix(1);
-    values.push_back(parse_integer(option, item, origin));
-    if (comma == text.size()) break;
-    start = comma + 1;
-  }
+  if (text.empty()) return values;
+  for (const std::string_view item : comma_items(text)) values.push_back(parse_integer(option, item, origin));
   return values;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/run_options.h"
+#include "eval/shared_options.h"
 
 namespace pen {
 
@@ -15,12 +16,11 @@ struct JudgedNetworks {
   std::optional<double> use_p;
 };
 
-struct JudgedImages {
+struct JudgedImages : ReadOptions {
   std::string dataset, dataset_split = "test", dataset_path, metadata_path, imagenet_val_path;
   std::string val_json, bboxes_path, masks_path;
   bool break_ratio = false;
   std::int64_t limit = 0, input_size = 0;
-  std::int64_t workers = 4, batch_size = 128;
 };
 
 template <class T>
@@ -73,13 +73,6 @@ void add_judged_images(OptionsOf<T>& table) {
   table.group("Which images");
   table.add("limit", &I::limit, "only the first so many images; 0: all").at_least(0);
   table.add("input_size", &I::input_size, "side of maps and input; 0: the checkpoint's, or 224").between(0, 2048);
-}
-
-template <class T>
-void add_judged_data(OptionsOf<T>& table) {
-  table.group("Data");
-  table.add("workers", &JudgedImages::workers, "threads that read images; 0: the main thread does").between(0, 1024);
-  table.add("batch_size", &JudgedImages::batch_size, "images at a time").between(1, 65536);
 }
 
 // The rules of JudgedImages: one of the two ways to name images, and nothing that has no effect. Usage errors.

@@ -91,12 +91,9 @@ OptionTable make_score_table() {
   table.add("per_image", &S::per_image, "file for the results of each image, .csv or .jsonl")
       .placeholder("FILE")
       .or_none();
-  table.add("bootstrap", &S::bootstrap, "resamples for the confidence intervals; 0: none").between(0, 1000000);
-  table.add("confidence", &S::confidence, "level of the intervals").between(0.5, 0.9999);
+  add_interval_options(table);
 
-  table.group("Data");
-  table.add("workers", &S::workers, "threads that read images; 0: the main thread does").between(0, 1024);
-  table.add("batch_size", &S::batch_size, "images at a time").between(1, 65536);
+  add_read_options(table);
 
   add_compute_options(table);
   add_log_options(table, "the totals as JSON on stdout too");
@@ -209,7 +206,7 @@ void resolve(ScoreRunOptions& options, OptionValues& values) {
   if (method) target_of(options, true);
   rules::check_effect(values, masker || method, {"infiller_model"}, why);
   resolve_infilling(options, values);
-  rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
+  resolve_intervals(options, values);
   PEN_CHECK_AS(usage, !(options.erode > 0 && options.dilate > 0), "--erode and --dilate contradict each other");
   PEN_CHECK_AS(
       usage, options.per_image.empty() || options.per_image.ends_with(".csv") || options.per_image.ends_with(".jsonl"),

@@ -9,10 +9,11 @@
 #include "base/run_options.h"
 #include "eval/attribution/options.h"
 #include "eval/infilling.h"
+#include "eval/shared_options.h"
 
 namespace pen {
 
-struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions, InfillOptions {
+struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions, InfillOptions, IntervalOptions, ReadOptions {
   // What is scored
   std::string val_json, bboxes_path, output_path, mode, casm_path;
   std::string classifier_load_mode = "pickled";
@@ -27,11 +28,6 @@ struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions, InfillOption
   std::int64_t input_size = 0;
   // What is written beside the totals
   std::string record_bboxes, per_image;
-  std::int64_t bootstrap = 1000;
-  double confidence = 0.95;
-  // Data
-  std::int64_t workers = 4;
-  std::int64_t batch_size = 128;
 };
 
 struct ExplainOptions : LogOptions, ComputeOptions, MethodOptions, InfillOptions {

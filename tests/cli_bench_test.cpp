@@ -8,9 +8,7 @@
 #include "tests/tiny_networks.h"
 
 using namespace pen;
-using test::contains;
-using test::Ended;
-using test::penumbra;
+using test::contains, test::Ended, test::penumbra;
 
 TEST_CASE("bench step: one JSON line whose figures follow from the times") {
   for (const std::string mode : {"fix", "ca", "infer"}) {

@@ -10,13 +10,7 @@
 #include "tests/tiny_networks.h"
 
 using namespace pen;
-using test::contains;
-using test::Ended;
-using test::penumbra;
-using test::put;
-using test::ScratchFolder;
-using test::slurp;
-using test::TinyData;
+using test::contains, test::Ended, test::penumbra, test::put, test::ScratchFolder, test::slurp, test::TinyData;
 
 namespace {
 

@@ -16,11 +16,7 @@
 #include "tests/tiny_networks.h"
 
 using namespace pen;
-using test::contains;
-using test::Ended;
-using test::penumbra;
-using test::slurp;
-using test::TinyData;
+using test::contains, test::Ended, test::penumbra, test::slurp, test::TinyData;
 namespace fs = std::filesystem;
 
 namespace {

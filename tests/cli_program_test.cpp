@@ -22,11 +22,7 @@
 #include "train/options.h"
 
 using namespace pen;
-using pen::test::contains;
-using pen::test::Ended;
-using pen::test::penumbra;
-using pen::test::ScratchFolder;
-using pen::test::slurp;
+using pen::test::contains, pen::test::Ended, pen::test::penumbra, pen::test::ScratchFolder, pen::test::slurp;
 
 namespace {
 

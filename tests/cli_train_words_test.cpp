@@ -7,11 +7,7 @@
 #include "tests/paths.h"
 #include "tests/program.h"
 
-using pen::test::contains;
-using pen::test::Ended;
-using pen::test::penumbra;
-using pen::test::put;
-using pen::test::ScratchFolder;
+using pen::test::contains, pen::test::Ended, pen::test::penumbra, pen::test::put, pen::test::ScratchFolder;
 
 namespace {
 

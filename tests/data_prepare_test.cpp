@@ -10,8 +10,7 @@
 #include "tests/scratch.h"
 
 using namespace pen;
-using test::check_error;
-using test::put;
+using test::check_error, test::put;
 
 namespace {
 

@@ -16,8 +16,7 @@
 #include "tests/skip.h"
 
 using namespace pen;
-using test::check_error;
-using test::put;
+using test::check_error, test::put;
 
 namespace {
 

@@ -7,16 +7,6 @@
 using namespace pen;
 using namespace pen::test;
 
-namespace {
-
-Ended finish(const Words& words) {
-  Ended ended = penumbra(words);
-  CHECK_MESSAGE(ended.code == 0, ended.err);
-  return ended;
-}
-
-}  // namespace
-
 TEST_CASE("fit, train, score and explain with networks for small images and MobileNet") {
   const TrainingData data;
   const TinyData pictures;

@@ -10,16 +10,6 @@ using namespace pen::test;
 
 namespace {
 
-const TrainingData& data() {
-  static const TrainingData made;
-  return made;
-}
-
-void finish(const Words& words) {
-  const Ended ended = penumbra(words);
-  CHECK_MESSAGE(ended.code == 0, ended.err);
-}
-
 const Words fix{"--fixed_classifier", "--lambda_tv", "0.001", "--mask_in_criterion", "crossentropy"};
 
 Words infill(const std::string& model) {

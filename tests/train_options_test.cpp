@@ -15,17 +15,6 @@ using namespace pen::test;
 
 namespace {
 
-const TrainingData& data() {
-  static const TrainingData made;
-  return made;
-}
-
-Ended finish(const Words& words) {
-  Ended ended = penumbra(words);
-  CHECK_MESSAGE(ended.code == 0, ended.err);
-  return ended;
-}
-
 // A step on a tiny network and random images, outside of any run.
 struct TinyStep {
   TrainOptions options;

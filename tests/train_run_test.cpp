@@ -11,16 +11,6 @@ using namespace pen::test;
 
 namespace {
 
-const TrainingData& data() {
-  static const TrainingData made;
-  return made;
-}
-
-void finish(const Words& words) {
-  const Ended ended = penumbra(words);
-  CHECK_MESSAGE(ended.code == 0, ended.err);
-}
-
 const Words fix{"--fixed_classifier", "--lambda_tv", "0.001", "--mask_in_criterion", "crossentropy"};
 const Words everything{
     "--zoo_mode",     "historic",          "--prob_historic", "0.5", "--save_freq", "2", "--f_size", "2",

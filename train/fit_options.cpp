@@ -50,25 +50,8 @@ OptionTable make_table() {
   table.add("weight_decay", &F::weight_decay, "L2, added to the gradient").at_least(0);
   table.add("label_smoothing", &F::label_smoothing, "share of the target spread over all classes").between(0, 1);
 
-  table.group("Checkpoints");
-  table.add("actual_save_freq", &F::actual_save_freq, "epoch_NNN.chk every so many epochs")
-      .at_least(1)
-      .changes_on_resume();
-  table.add("checkpoint_steps", &F::checkpoint_steps, "also save last.chk every so many steps; 0: at the end of epochs")
-      .at_least(0)
-      .changes_on_resume();
-
-  table.group("Data");
-  table.add("workers", &F::workers, "threads that read images; 0: the training thread does")
-      .between(0, 1024)
-      .changes_on_resume();
-  table.add("limit", &F::limit, "use the first so many images only; 0: all").at_least(0);
-  table.add("min_crop_area", &F::min_crop_area, "smallest share of an image that a random training crop shows")
-      .between(0.01, 1);
-  table.add("max_bad_share", &F::max_bad_share, "stop when more than this share of the images cannot be read")
-      .between(0, 1);
-  table.add("overfit_one_batch", &F::overfit_one_batch, "train on the first batch only, again and again (a check)");
-
+  add_save_options(table);
+  add_training_data_options(table);
   add_compute_options(table);
   add_log_options(table, "figures of each step and validation as a JSON object a line on stdout");
   return table;

@@ -5,10 +5,11 @@
 #include <string>
 
 #include "base/run_options.h"
+#include "train/shared_options.h"
 
 namespace pen {
 
-struct FitOptions : LogOptions, ComputeOptions {
+struct FitOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions {
   // Run
   std::string train_json, val_json, output_path;
   std::string name = "classifier";
@@ -32,17 +33,6 @@ struct FitOptions : LogOptions, ComputeOptions {
   double momentum = 0.9;
   double weight_decay = 1e-4;
   double label_smoothing = 0.0;
-
-  // Checkpoints
-  std::int64_t actual_save_freq = 1;
-  std::int64_t checkpoint_steps = 0;
-
-  // Data
-  std::int64_t workers = 4;
-  std::int64_t limit = 0;
-  double min_crop_area = 0.08;
-  double max_bad_share = 0.01;
-  bool overfit_one_batch = false;
 };
 
 const OptionTable& fit_options();

@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "base/run_options.h"
+#include "train/shared_options.h"
 
 namespace pen {
 
-struct TrainOptions : LogOptions, ComputeOptions {
+struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions {
   // Run
   std::string train_json, val_json, output_path;
   std::string name = "random";
@@ -82,17 +83,6 @@ struct TrainOptions : LogOptions, ComputeOptions {
   // Presets
   std::string reproduce;
   bool adversarial = false;
-
-  // Checkpoints
-  std::int64_t actual_save_freq = 1;
-  std::int64_t checkpoint_steps = 0;
-
-  // Data
-  std::int64_t workers = 4;
-  std::int64_t limit = 0;
-  double min_crop_area = 0.08;
-  double max_bad_share = 0.01;
-  bool overfit_one_batch = false;
 };
 
 // The table. One object for the whole program.

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/nearest.h"
 #include "base/option_rules.h"
+#include "base/words.h"
 #include "eval/attribution/registry.h"
 
 namespace pen {
@@ -57,12 +58,8 @@ eval::AttributionOptions attribution_options(const MethodOptions& o, std::int64_
 
 std::vector<std::string> parse_methods(const std::string& text) {
   std::vector<std::string> methods;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    std::string name = text.substr(begin, end - begin);
-    begin = end + 1;
-    name.erase(0, std::min(name.find_first_not_of(' '), name.size()));
-    name.erase(name.find_last_not_of(' ') + 1);
+  for (const std::string_view item : comma_items(text)) {
+    std::string name(item);
     if (name.empty()) continue;
     if (name != "casme") {
       if (const eval::Method* method = eval::find_attribution(name)) {

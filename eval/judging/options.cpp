@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/option_rules.h"
+#include "base/words.h"
 #include "eval/attribution/registry.h"
 #include "eval/judging/metrics.h"
 #include "eval/map_source.h"
@@ -40,8 +41,7 @@ OptionTable make_evaluate_table() {
   table.add("sensitivity_samples", &E::sensitivity_samples, "noisy images of max_sensitivity").between(1, 10000);
   table.add("sensitivity_radius", &E::sensitivity_radius, "of their noise, in normalised values").above(0);
   table.add("cam_curve_interval", &E::cam_curve_interval, "thresholds of MaxBoxAcc and PxAP").between(0.0001, 1);
-  table.add("bootstrap", &E::bootstrap, "resamples for the confidence intervals; 0: none").between(0, 1000000);
-  table.add("confidence", &E::confidence, "level of the intervals").between(0.5, 0.9999);
+  add_interval_options(table);
   table.group("Results");
   table
       .add("output_path", &E::output_path,
@@ -49,7 +49,7 @@ OptionTable make_evaluate_table() {
       .placeholder("FOLDER")
       .must_be_given();
   table.add("overwrite", &E::overwrite, "replace results that are there").of_this_call();
-  add_judged_data(table);
+  add_read_options(table);
   add_compute_options(table);
   add_log_options(table, "the results of each method as JSON on stdout");
   return table;
@@ -96,16 +96,12 @@ const OptionTable& compare_options() {
 
 std::vector<std::string> words_of(const std::string& text, const std::string& option) {
   std::vector<std::string> words;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    std::string word = text.substr(at, comma - at);
-    word.erase(0, word.find_first_not_of(' '));
-    word.erase(word.find_last_not_of(' ') + 1);
+  for (const std::string_view item : comma_items(text)) {
+    const std::string word(item);
     PEN_CHECK_AS(usage, !word.empty(), option, ": '", text, "' has an empty name");
     PEN_CHECK_AS(usage, std::find(words.begin(), words.end(), word) == words.end(), option, ": '", word,
                  "' is there twice");
     words.push_back(word);
-    at = comma + 1;
   }
   return words;
 }
@@ -118,7 +114,7 @@ void resolve(EvaluateOptions& options, OptionValues& values) {
   for (const std::string& name : words_of(options.metrics, "--metrics")) eval::metric(name);
   target_of(options, true);
   parse_classifier_load_mode(options.classifier_load_mode);
-  rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
+  resolve_intervals(options, values);
   const bool casme = !options.casm_base_path.empty();
   if (options.methods == "all") {
     options.methods = casme ? "casme" : "";

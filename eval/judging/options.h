@@ -10,15 +10,13 @@
 
 namespace pen {
 
-struct EvaluateOptions : JudgedNetworks, JudgedImages, MethodOptions, LogOptions, ComputeOptions {
+struct EvaluateOptions : JudgedNetworks, JudgedImages, MethodOptions, IntervalOptions, LogOptions, ComputeOptions {
   std::string methods, maps;  // methods: names with commas between
   bool scale_maps = false;
   std::string metrics = "insertion,deletion,average_drop,average_increase,average_gain,road,sparseness";
   std::string protocol = "paper";
   std::int64_t curve_steps = 28, sensitivity_samples = 10;
   double sensitivity_radius = 0.02, cam_curve_interval = 0.01;
-  std::int64_t bootstrap = 1000;
-  double confidence = 0.95;
   std::string output_path;
   bool overwrite = false;
 };

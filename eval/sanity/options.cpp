@@ -68,12 +68,9 @@ OptionTable make_table() {
   table.add("overwrite", &S::overwrite, "replace the results of an earlier check").of_this_call();
   table.add("do_plot", &S::do_plot, "a picture for each layer");
   table.add("plot_img_i", &S::plot_img_i, "places in the first batch of the images that are drawn, from 0").at_least(0);
-  table.add("bootstrap", &S::bootstrap, "resamples for the intervals; 0: no intervals").between(0, 1000000);
-  table.add("confidence", &S::confidence, "level of the intervals").between(0.5, 0.9999);
+  add_interval_options(table, "resamples for the intervals; 0: no intervals");
 
-  table.group("Data");
-  table.add("workers", &S::workers, "threads that read images; 0: the main thread does").between(0, 1024);
-  table.add("batch_size", &S::batch_size, "images at a time").between(1, 65536);
+  add_read_options(table);
   add_method_options(table);
   add_compute_options(table);
   add_log_options(table, "the means as JSON on stdout too");
@@ -123,7 +120,7 @@ const OptionTable& sanity_options() {
 
 void resolve(SanityOptions& o, OptionValues& values) {
   o.what == "mprt" ? resolve_mprt(o, values) : resolve_drt(o, values);
-  rules::check_effect(values, o.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
+  resolve_intervals(o, values);
   rules::check_effect(values, o.do_plot, {"plot_img_i"}, "--do_plot is off");
   PEN_CHECK_AS(usage, !o.do_plot || static_cast<std::int64_t>(o.plot_img_i.size()) <= most_plots,
                "--plot_img_i: ", o.plot_img_i.size(), " images; at most ", most_plots, " are drawn");

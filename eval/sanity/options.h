@@ -8,10 +8,11 @@
 
 #include "base/run_options.h"
 #include "eval/attribution/options.h"
+#include "eval/shared_options.h"
 
 namespace pen {
 
-struct SanityOptions : LogOptions, ComputeOptions, MethodOptions {
+struct SanityOptions : LogOptions, ComputeOptions, MethodOptions, IntervalOptions, ReadOptions {
   std::string what;  // mprt | drt
   std::string val_json, output_path;
   bool overwrite = false;
@@ -35,10 +36,6 @@ struct SanityOptions : LogOptions, ComputeOptions, MethodOptions {
   bool break_ratio = false;
   bool do_plot = true;
   std::vector<std::int64_t> plot_img_i = {0};
-  std::int64_t bootstrap = 1000;
-  double confidence = 0.95;
-  std::int64_t workers = 4;
-  std::int64_t batch_size = 128;
 };
 
 const OptionTable& sanity_options();

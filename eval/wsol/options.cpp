@@ -44,8 +44,7 @@ OptionTable make_table() {
       .one_of({"paper", "strict"});
   table.add("cam_curve_interval", &W::cam_curve_interval, "from one threshold to the next").between(0.0001, 1);
   table.add("box_v2_metric", &W::box_v2_metric, "MaxBoxAccV2 (all contours, IoU 0.3, 0.5, 0.7) instead of MaxBoxAcc");
-  table.add("bootstrap", &W::bootstrap, "resamples for the confidence intervals; 0: none").between(0, 1000000);
-  table.add("confidence", &W::confidence, "level of the intervals").between(0.5, 0.9999);
+  add_interval_options(table);
 
   table.group("Results");
   table
@@ -57,7 +56,7 @@ OptionTable make_table() {
       .or_none();
   table.add("overwrite", &W::overwrite, "replace results that are there").of_this_call();
 
-  add_judged_data(table);
+  add_read_options(table);
   add_compute_options(table);
   add_log_options(table, "the results as JSON on stdout too");
   return table;
@@ -90,7 +89,7 @@ void resolve(WsolOptions& options, OptionValues& values) {
   check_method_options(values, attribution ? std::vector{torchray ? options.torchray_method : options.cam_loader}
                                            : std::vector<std::string>{});
   rules::check_effect(values, attribution, {"target"}, "--cam_loader is no attribution method");
-  rules::check_effect(values, options.bootstrap > 0, {"confidence"}, "--bootstrap is 0");
+  resolve_intervals(options, values);
   PEN_CHECK_AS(usage, !options.output_base_path.empty() || !options.casm_base_path.empty(),
                "--output_base_path is missing: the file or folder for the results");
 }

@@ -9,15 +9,13 @@
 
 namespace pen {
 
-struct WsolOptions : JudgedNetworks, JudgedImages, MethodOptions, LogOptions, ComputeOptions {
+struct WsolOptions : JudgedNetworks, JudgedImages, MethodOptions, IntervalOptions, LogOptions, ComputeOptions {
   std::string cam_loader, torchray_method, maps, casme_load_mode = "best";
   bool scale_maps = false;
   // How
   std::string protocol = "paper";
   double cam_curve_interval = 0.01;
   bool box_v2_metric = false;
-  std::int64_t bootstrap = 1000;
-  double confidence = 0.95;
   // Results
   std::string output_base_path;
   bool overwrite = false;

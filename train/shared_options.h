@@ -1,0 +1,53 @@
+// Options that training a masker and fitting a classifier share.
+#pragma once
+
+#include <cstdint>
+
+#include "base/options.h"
+
+namespace pen {
+
+// When a run is saved.
+struct SaveOptions {
+  std::int64_t actual_save_freq = 1;
+  std::int64_t checkpoint_steps = 0;
+};
+
+template <class T>
+void add_save_options(OptionsOf<T>& table) {
+  table.group("Checkpoints");
+  table.add("actual_save_freq", &SaveOptions::actual_save_freq, "epoch_NNN.chk every so many epochs")
+      .at_least(1)
+      .changes_on_resume();
+  table
+      .add("checkpoint_steps", &SaveOptions::checkpoint_steps,
+           "also save last.chk every so many steps; 0: at the end of epochs")
+      .at_least(0)
+      .changes_on_resume();
+}
+
+// How training images are read.
+struct TrainingDataOptions {
+  std::int64_t workers = 4;
+  std::int64_t limit = 0;
+  double min_crop_area = 0.08;
+  double max_bad_share = 0.01;
+  bool overfit_one_batch = false;
+};
+
+template <class T>
+void add_training_data_options(OptionsOf<T>& table) {
+  using D = TrainingDataOptions;
+  table.group("Data");
+  table.add("workers", &D::workers, "threads that read images; 0: the training thread does")
+      .between(0, 1024)
+      .changes_on_resume();
+  table.add("limit", &D::limit, "use the first so many images only; 0: all").at_least(0);
+  table.add("min_crop_area", &D::min_crop_area, "smallest share of an image that a random training crop shows")
+      .between(0.01, 1);
+  table.add("max_bad_share", &D::max_bad_share, "stop when more than this share of the images cannot be read")
+      .between(0, 1);
+  table.add("overfit_one_batch", &D::overfit_one_batch, "train on the first batch only, again and again (a check)");
+}
+
+}  // namespace pen
