@@ -15,7 +15,7 @@ namespace {
 template <class T>
 std::vector<T> copy_as(const StoredTensor& t) {
   std::vector<T> out(t.bytes.size() / sizeof(T));
-  std::memcpy(out.data(), t.bytes.data(), t.bytes.size());
+  if (!out.empty()) std::memcpy(out.data(), t.bytes.data(), t.bytes.size());
   return out;
 }
 
