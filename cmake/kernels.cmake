@@ -9,6 +9,12 @@ else()
 endif()
 penumbra_library(kernels SOURCES ${kernel_sources} ${cuda_sources} DEPENDS base LINK DNNL::dnnl OpenMP::OpenMP_CXX)
 target_compile_options(pen_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=fast>)
+if(PENUMBRA_SANITIZE STREQUAL "thread")
+  # Threads of the plain loops are OpenMP's, which ThreadSanitizer does not understand: scripts/test gives them one. To
+  # watch each of their reads would only make the steps of ResNet-50 in double very slow.
+  file(GLOB plain_loops CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/ref/*.cpp)
+  set_source_files_properties(${plain_loops} PROPERTIES COMPILE_OPTIONS -fno-sanitize=thread)
+endif()
 if(PENUMBRA_HAVE_CUDA)
   target_link_libraries(pen_kernels PRIVATE CUDA::cudart_static)
   # The lambdas of kernels/shared/ are compiled for both sides (--extended-lambda); --threads=0 compiles the
