@@ -24,6 +24,7 @@ struct ComputeOptions {
   std::int64_t seed = 0;
   bool deterministic = false;
   std::int64_t threads = 0;
+  double memory_limit = 0;  // GiB
 };
 
 // json_doc: what --json prints in this command; empty: the command has nothing to print as JSON.
@@ -52,6 +53,11 @@ void add_compute_options(OptionsOf<T>& table) {
             "equal bits in every run on the same device, also where a faster way exists; on the CPU always so");
   table.add("threads", &ComputeOptions::threads, "CPU threads; 0: all cores this process may use")
       .between(0, 4096)
+      .changes_on_resume();
+  table
+      .add("memory_limit", &ComputeOptions::memory_limit,
+           "GiB that tensors may hold on the device; what needs more ends with an error; 0: what the machine has")
+      .at_least(0)
       .changes_on_resume();
 }
 

@@ -3,12 +3,15 @@
 #include "base/parallel.h"
 #include "cli/environment.h"
 #include "kernels/kernels.h"
+#include "tensor/memory.h"
 
 namespace pen::cli {
 
 Device open_device(const ComputeOptions& options) {
   set_threads(static_cast<int>(options.threads));
-  return parse_device(options.device);
+  const Device device = parse_device(options.device);
+  set_memory_limit(device, static_cast<std::uint64_t>(options.memory_limit * (1 << 30)));
+  return device;
 }
 
 std::string describe(Device device) {

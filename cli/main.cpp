@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/parse.h"
+#include "tensor/memory.h"
 
 namespace pen::cli {
 namespace {
@@ -77,7 +78,9 @@ int main(int argc, char** argv) {
     report(error.what(), error.hint());
     code = error.exit_code();
   } catch (const std::bad_alloc&) {
-    report("out of memory", "a smaller --batch_size or --input_size needs less");
+    const auto held = pen::bytes_in_words(pen::memory_stats({}).live);
+    report("out of memory: the system refused memory; tensors hold " + held,
+           "a smaller --batch_size or --input_size needs less");
   } catch (const std::exception& error) {
     report(error.what(), {});
   }

@@ -8,7 +8,20 @@
 #include <string>
 #include <vector>
 
+#include "kernels/types.h"
+
 namespace pen::eval {
+
+// Images that are read, mapped and judged together, whatever the batch that the user asked for: enough to keep all
+// threads busy, few enough that what is read ahead stays small beside the network, so that memory is the same after
+// a hundred images as after a million.
+constexpr std::int64_t images_at_once = 32;
+
+// Calls body(first, count) on pieces that cover [0, n), as equal as can be so that one set of buffers does for all, of
+// at most `at_once`. A piece that does not fit into the device's memory is cut in two, with a warning, and `at_once`
+// keeps what fitted; one image that does not fit is an OutOfMemory. body must have done nothing where it throws one.
+void in_fitting_pieces(std::int64_t n, std::int64_t& at_once, Device device,
+                       const std::function<void(std::int64_t first, std::int64_t count)>& body);
 
 // Images as the network sees them. All views: they belong to the caller.
 struct Batch {

@@ -18,7 +18,7 @@ void resolve_infilling(InfillOptions& options, OptionValues& values) {
 namespace eval {
 namespace {
 
-constexpr std::int64_t images_at_once = 8;  // the networks are larger than classifiers
+constexpr std::int64_t infilled_at_once = 8;  // the networks are larger than classifiers
 
 }  // namespace
 
@@ -40,8 +40,8 @@ std::vector<float> infilled_images(Infiller& infiller, std::span<const float> im
   const Device device = infiller.device();
   std::vector<float> out;
   out.reserve(images.size());
-  for (std::int64_t first = 0; first < n; first += images_at_once) {
-    const std::int64_t count = std::min(images_at_once, n - first);
+  for (std::int64_t first = 0; first < n; first += infilled_at_once) {
+    const std::int64_t count = std::min(infilled_at_once, n - first);
     const auto tensor = [&](std::span<const float> from, std::int64_t channels) {
       const Shape shape{count, size, size, channels};
       return Tensor::from_memory(from.data() + first * pixels * channels, static_cast<std::size_t>(numel_of(shape)),

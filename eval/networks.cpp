@@ -5,21 +5,23 @@
 #include <utility>
 
 #include "base/check.h"
+#include "models/frozen_classifier.h"
 #include "tensor/autograd.h"
 #include "tensor/ops.h"
 
 namespace pen::eval {
 namespace {
 
-// Images that pass the network together: enough to keep all threads busy, few enough that activations stay small
-// beside the batch that the user asked for.
-constexpr std::int64_t images_at_once = 32;
-
-OpenedClassifier opened(const Checkpoint& from, Device device, const std::string& arch) {
+OpenedClassifier opened(const Checkpoint& from, Device device, const std::string& arch, bool fuse) {
   OpenedClassifier out;
   out.network = load_classifier(from, arch);
   out.network->to(device);
   out.network->set_requires_grad(false);
+  if (fuse) {
+    out.network->eval();
+    out.runner = freeze(*out.network);
+  }
+  if (!out.runner) out.runner = out.network;
   out.class_names = class_names(from);
   out.input_size = input_size(from);
   out.file = from.path;
@@ -39,6 +41,9 @@ void append(std::vector<float>& to, const Tensor& tensor) {
   to.insert(to.end(), values.begin(), values.end());
 }
 
+// Images that fitted into memory together so far.
+std::int64_t fitting = images_at_once;
+
 // Calls body(piece, first, count) on pieces of the batch.
 void in_pieces(std::span<const float> images, std::int64_t n, std::int64_t size, Device device,
                const std::function<void(const Tensor&, std::int64_t, std::int64_t)>& body) {
@@ -46,20 +51,17 @@ void in_pieces(std::span<const float> images, std::int64_t n, std::int64_t size,
   PEN_CHECK(n >= 1 && static_cast<std::int64_t>(images.size()) == n * values, "evaluation: ", images.size(),
             " values for ", n, " images of side ", size);
   const NoGrad no_grad;
-  // As equal as can be: pieces of one size need one set of buffers.
-  const std::int64_t pieces = (n + images_at_once - 1) / images_at_once;
-  for (std::int64_t p = 0; p < pieces; ++p) {
-    const std::int64_t first = p * n / pieces, count = (p + 1) * n / pieces - first;
+  in_fitting_pieces(n, fitting, device, [&](std::int64_t first, std::int64_t count) {
     const auto piece =
         images.subspan(static_cast<std::size_t>(first * values), static_cast<std::size_t>(count * values));
     body(image_tensor(piece, count, size, device), first, count);
-  }
+  });
 }
 
 }  // namespace
 
-OpenedClassifier open_classifier(const std::string& path, Device device, const std::string& arch) {
-  return opened(read_checkpoint(path), device, arch);
+OpenedClassifier open_classifier(const std::string& path, Device device, const std::string& arch, bool fuse) {
+  return opened(read_checkpoint(path), device, arch, fuse);
 }
 
 std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float> images, std::int64_t n,
@@ -87,22 +89,22 @@ std::vector<float> masked_logits(pen::Classifier& classifier, std::span<const fl
 }
 
 Classifier as_function(const OpenedClassifier& classifier, std::int64_t size) {
-  return [network = classifier.network, size](std::span<const float> images, std::int64_t n) {
+  return [network = classifier.runner, size](std::span<const float> images, std::int64_t n) {
     return logits_of(*network, images, n, size);
   };
 }
 
 MaskMaker::MaskMaker(const std::string& casm_path, const ClassifierSource& source, const std::string& resnet_path,
-                     std::optional<double> use_p, Device device, const std::string& arch) {
+                     std::optional<double> use_p, Device device, const std::string& arch, bool fuse) {
   {
     const Checkpoint own = read_checkpoint(casm_path);
     masker_ = load_masker(own);
     input_size_ = pen::input_size(own);
-    if (source.kind == ClassifierSource::Kind::checkpoint) classifier_ = opened(own, device, arch);
+    if (source.kind == ClassifierSource::Kind::checkpoint) classifier_ = opened(own, device, arch, fuse);
   }
   if (source.kind != ClassifierSource::Kind::checkpoint)
     classifier_ =
-        open_classifier(source.kind == ClassifierSource::Kind::file ? source.file : resnet_path, device, arch);
+        open_classifier(source.kind == ClassifierSource::Kind::file ? source.file : resnet_path, device, arch, fuse);
   masker_->to(device);
   masker_->set_requires_grad(false);
 
@@ -129,7 +131,7 @@ Maps MaskMaker::operator()(std::span<const float> images, std::int64_t n, std::i
   const Device device = classifier_.network->device();
   Maps out;
   in_pieces(images, n, size, device, [&](const Tensor& piece, std::int64_t first, std::int64_t count) {
-    ClassifierOutput seen = classifier_.network->forward(piece);
+    ClassifierOutput seen = classifier_.runner->forward(piece);
     MaskerInput input;
     input.taps = std::move(seen.taps);
     input.height = input.width = size;

@@ -17,13 +17,17 @@ namespace pen::eval {
 // A classifier in evaluation mode, on its device, and where it came from.
 struct OpenedClassifier {
   std::shared_ptr<pen::Classifier> network;
+  // The same function, for those who want logits, taps and the gradient of the input alone: its frozen copy, or
+  // `network` itself where it was opened without one or has no frozen form.
+  std::shared_ptr<pen::Classifier> runner;
   std::vector<std::string> class_names;  // empty if the file does not name them
   std::int64_t input_size = 224;         // side of the images that it was trained with
   std::string file;
 };
 // From a file of `train` or `fit-classifier`, or from plain weights. Anything wrong with it: a checkpoint error.
-// arch: what load_classifier is told.
-OpenedClassifier open_classifier(const std::string& path, Device device, const std::string& arch = {});
+// arch: what load_classifier is told. fuse: run a frozen copy; without it layer by layer.
+OpenedClassifier open_classifier(const std::string& path, Device device, const std::string& arch = {},
+                                 bool fuse = true);
 
 // Logits (n, classes) of n images (n, size, size, 3).
 std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float> images, std::int64_t n,
@@ -39,9 +43,10 @@ class MaskMaker {
  public:
   // casm_path: the masker's checkpoint. source: which classifier gives the taps; `original` is that of resnet_path.
   // use_p has to be given for a masker with add_prob_layers and for no other (usage errors). A classifier whose taps do
-  // not fit the masker: a checkpoint error.
+  // not fit the masker: a checkpoint error. Without `fuse` the classifier's own parameters are what runs, and changes
+  // of them show.
   MaskMaker(const std::string& casm_path, const ClassifierSource& source, const std::string& resnet_path,
-            std::optional<double> use_p, Device device, const std::string& arch = {});
+            std::optional<double> use_p, Device device, const std::string& arch = {}, bool fuse = true);
 
   // Masks (n, size, size) and the classifier's logits of n images (n, size, size, 3). classes: what a masker with
   // add_class_ids is told, one an image; empty: the predicted ones. no_sigmoid: the masks' logits instead.

@@ -1,20 +1,53 @@
 // Memory of either device behind one set of functions.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <limits>
 
 #include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
 
 namespace pen::kernels::device {
+namespace {
+
+constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
+
+// What the machine has free, less where the control group or the process may have less. Unknown is unlimited.
+std::uint64_t host_free_memory() {
+  std::uint64_t least = unlimited;
+  std::ifstream info("/proc/meminfo");
+  std::string name, unit;
+  for (std::uint64_t kib = 0; info >> name >> kib; std::getline(info, unit))
+    if (name == "MemAvailable:") least = std::min(least, kib << 10);
+  std::uint64_t most = 0, used = 0;
+  if (std::ifstream limit("/sys/fs/cgroup/memory.max"), now("/sys/fs/cgroup/memory.current");
+      limit >> most && now >> used)
+    least = std::min(least, most - std::min(most, used));
+  rlimit space{};
+  std::uint64_t pages = 0;
+  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+    if (std::ifstream own("/proc/self/statm"); own >> pages)
+      least = std::min(least, space.rlim_cur - std::min<std::uint64_t>(space.rlim_cur, pages * 4096));
+  return least;
+}
+
+}  // namespace
 
 int cuda_count() { return cuda::device_count(); }
 std::string cuda_description(int index) { return cuda::device_description(index); }
 
 void* allocate(Device device, std::size_t bytes) {
   if (device.is_cuda()) return cuda::device_allocate(device.index, bytes);
-  void* memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  PEN_CHECK(memory != nullptr, "out of memory: ", bytes >> 20, " MiB were refused");
-  return memory;
+  if (bytes > SIZE_MAX - 63) return nullptr;
+  return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+}
+
+std::uint64_t free_memory(Device device) {
+  return device.is_cuda() ? cuda::device_free_memory(device.index) : host_free_memory();
 }
 
 void release(Device device, void* memory) noexcept {

@@ -54,7 +54,8 @@ const KernelInfo* kernel_list(std::size_t& count);
 namespace device {
 int cuda_count();                                  // GPUs that this build can use; 0 without CUDA or driver
 std::string cuda_description(int index);           // name, memory, compute capability
-void* allocate(Device device, std::size_t bytes);  // 64-byte aligned (CPU), 256 (CUDA); an Error when it is refused
+void* allocate(Device device, std::size_t bytes);  // 64-byte aligned (CPU), 256 (CUDA); null when it is refused
+std::uint64_t free_memory(Device device);          // bytes that the system or the GPU could still give
 void release(Device device, void* memory) noexcept;
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void zero(Device device, void* memory, std::size_t bytes, void* stream);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -33,7 +35,7 @@ class Pool {
       list.pop_back();
       stats_.cached -= size;
     } else {
-      block = from_system(size);
+      block = from_system(size, bytes);
       ++stats_.system_allocations;
     }
     stats_.live += size;
@@ -63,19 +65,32 @@ class Pool {
     return stats_;
   }
 
+  void set_limit(std::uint64_t bytes) {
+    std::lock_guard lock(mutex_);
+    limit_ = bytes;
+  }
+
+  std::uint64_t available() {
+    std::lock_guard lock(mutex_);
+    const std::uint64_t system = kernels::device::free_memory(device_);
+    const std::uint64_t free = system + std::min(stats_.cached, std::numeric_limits<std::uint64_t>::max() - system);
+    return limit_ == 0 ? free : std::min(free, limit_ - std::min(limit_, stats_.live));
+  }
+
   void reset_peak() {
     std::lock_guard lock(mutex_);
     stats_.peak = stats_.live;
   }
 
  private:
-  void* from_system(std::size_t size) {
-    try {
-      return kernels::device::allocate(device_, size);
-    } catch (...) {
-      release_locked();  // blocks of other sizes may hold what is missing
-      return kernels::device::allocate(device_, size);
-    }
+  void* from_system(std::size_t size, std::size_t asked) {
+    const auto fits = [&] { return limit_ == 0 || stats_.live + stats_.cached + size <= limit_; };
+    void* block = fits() ? kernels::device::allocate(device_, size) : nullptr;
+    if (block) return block;
+    release_locked();  // blocks of other sizes may hold what is missing
+    if (fits()) block = kernels::device::allocate(device_, size);
+    if (!block) throw OutOfMemory(device_, asked, stats_.live, limit_, kernels::device::free_memory(device_));
+    return block;
   }
 
   void release_locked() {
@@ -89,6 +104,7 @@ class Pool {
   std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;
   MemoryStats stats_;
+  std::uint64_t limit_ = 0;
 };
 
 // Pools live as long as the process: tensors in static objects may outlive any other order of destruction.
@@ -108,6 +124,33 @@ std::atomic<std::uint64_t> next_id{1};
 MemoryStats memory_stats(Device device) { return pool(device).stats(); }
 void reset_peak_memory(Device device) { pool(device).reset_peak(); }
 void release_cached_memory(Device device) { pool(device).release(); }
+void set_memory_limit(Device device, std::uint64_t bytes) { pool(device).set_limit(bytes); }
+std::uint64_t available_memory(Device device) { return pool(device).available(); }
+
+std::string bytes_in_words(std::uint64_t bytes) {
+  char text[32];
+  const auto value = static_cast<double>(bytes);
+  if (bytes >= std::uint64_t{1} << 30)
+    std::snprintf(text, sizeof text, "%.2f GiB", value / (1 << 30));
+  else if (bytes >= std::uint64_t{1} << 20)
+    std::snprintf(text, sizeof text, "%.1f MiB", value / (1 << 20));
+  else
+    std::snprintf(text, sizeof text, "%.0f bytes", value);
+  return text;
+}
+
+OutOfMemory::OutOfMemory(Device device, std::uint64_t asked, std::uint64_t live, std::uint64_t limit,
+                         std::uint64_t free)
+    : Error(device.is_cuda() ? ErrorKind::device : ErrorKind::run,
+            str("out of memory on ", name_of(device), ": a tensor asked for ", bytes_in_words(asked), ", tensors hold ",
+                bytes_in_words(live), limit ? " of the " + bytes_in_words(limit) + " that --memory_limit allows" : "",
+                ", ", bytes_in_words(free), " are free", device.is_cuda() ? " on the GPU" : ""),
+            "a smaller --batch_size or --input_size needs less"),
+      asked_(asked),
+      live_(live) {}
+
+OutOfMemory::OutOfMemory(const OutOfMemory& error, const std::string& more, const std::string& hint)
+    : Error(error.kind(), error.what() + more, hint), asked_(error.asked_), live_(error.live_) {}
 
 Storage::Storage(Device device, std::size_t bytes)
     : device_(device), data_(pool(device).take(bytes)), bytes_(bytes), id_(next_id++) {}

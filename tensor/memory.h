@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "kernels/types.h"
 
@@ -17,6 +18,26 @@ struct MemoryStats {
 MemoryStats memory_stats(Device device);
 void reset_peak_memory(Device device);
 void release_cached_memory(Device device);  // gives what no tensor uses back to the system
+
+// The most that tensors of a device may hold together, what is kept for reuse included; 0: as much as there is.
+void set_memory_limit(Device device, std::uint64_t bytes);
+// What tensors could still get: free memory within the limit, and what is kept for reuse.
+std::uint64_t available_memory(Device device);
+std::string bytes_in_words(std::uint64_t bytes);  // "1.50 GiB", "12.3 MiB", "640 bytes"
+
+// Memory that a tensor asked for and did not get, although everything kept for reuse had been given back. Kind run on
+// the CPU, device on a GPU; the text says how much was asked for, how much tensors hold and how much was free.
+class OutOfMemory : public Error {
+ public:
+  OutOfMemory(Device device, std::uint64_t asked, std::uint64_t live, std::uint64_t limit, std::uint64_t free);
+  // The same with more to say, and what to do about it.
+  OutOfMemory(const OutOfMemory& error, const std::string& more, const std::string& hint);
+  std::uint64_t asked() const noexcept { return asked_; }
+  std::uint64_t live() const noexcept { return live_; }
+
+ private:
+  std::uint64_t asked_, live_;
+};
 
 // A block of device memory with an identity. `version` counts modifications, so that autograd notices one between
 // saving a tensor and reading it.

@@ -65,6 +65,7 @@ void* Arena::add(const std::string& name, DType dtype, std::int64_t count, Role 
   PEN_CHECK(start.size() == bytes, name, ": ", start.size(), " bytes for ", count, " elements");
   for (const Entry& e : entries_) PEN_CHECK(e.name != name, "two buffers called ", name);
   void* memory = kernels::device::allocate(device_, bytes + 2 * guard_bytes);
+  PEN_CHECK(memory != nullptr, "no memory for a test's buffer of ", bytes, " bytes");
   entries_.push_back({name, dtype, role, false, count, std::move(start), memory});
   return static_cast<std::uint8_t*>(memory) + guard_bytes;
 }

@@ -10,6 +10,7 @@
 #include "models/frozen_classifier.h"
 #include "tensor/memory.h"
 #include "train/step.h"
+#include "train/step_memory.h"
 
 namespace pen {
 namespace {
@@ -70,6 +71,7 @@ void infer(Classifier& classifier, Masker& masker, const StepBatch& batch) {
 
 StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   reset_peak_memory(device);
+  const MemoryAtStart at_start = memory_at_start(device);
   Rng rng(static_cast<std::uint64_t>(options.seed));
   const auto classifier = make_classifier({options.arch, options.classes, options.width}, rng);
   MaskerOptions masker_options;
@@ -81,8 +83,6 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   StepBenchmark result;
   result.parameters_classifier = count(*classifier);
   result.parameters_masker = count(masker);
-  std::vector<StepBatch> batches;
-  for (std::int64_t i = 0; i < bench_input_sets; ++i) batches.push_back(random_batch(options, i, device));
 
   const TrainOptions defaults;
   Sgd sgd(classifier->parameters(), defaults.lr, defaults.momentum, defaults.weight_decay);
@@ -111,15 +111,26 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
     add("step", false, 0);
   }
 
-  std::size_t turn = 0;
-  for (std::int64_t round = -options.warmup; round < options.steps; ++round) {
-    for (std::size_t k = 0; k < runs.size(); ++k) {
-      const StepBatch& batch = batches[turn++ % batches.size()];
-      const auto start = std::chrono::steady_clock::now();
-      runs[k](batch);
-      const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-      if (round >= 0) result.kinds[k].seconds.push_back(elapsed.count());
+  try {
+    std::vector<StepBatch> batches;
+    for (std::int64_t i = 0; i < bench_input_sets; ++i) batches.push_back(random_batch(options, i, device));
+    std::size_t turn = 0;
+    for (std::int64_t round = -options.warmup; round < options.steps; ++round) {
+      for (std::size_t k = 0; k < runs.size(); ++k) {
+        const StepBatch& batch = batches[turn++ % batches.size()];
+        const auto start = std::chrono::steady_clock::now();
+        runs[k](batch);
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+        if (round >= 0) result.kinds[k].seconds.push_back(elapsed.count());
+      }
     }
+  } catch (const OutOfMemory& error) {
+    release_cached_memory(device);
+    const auto inputs = static_cast<std::uint64_t>(bench_input_sets * options.input_size * options.input_size * 3);
+    auto memory = measure_step_memory(options.input_size, device, at_start, 0,
+                                      [&](const StepBatch& batch, std::int64_t) { runs.front()(batch); });
+    if (memory) memory->per_image += inputs * sizeof(float);
+    fail_out_of_memory(error, memory, options.batch_size, {});
   }
   for (StepBenchmark::Kind& kind : result.kinds) {
     summarise(kind);

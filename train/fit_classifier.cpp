@@ -12,6 +12,7 @@
 #include "tensor/ops.h"
 #include "train/plan.h"
 #include "train/runner.h"
+#include "train/step_memory.h"
 
 namespace pen {
 namespace {
@@ -57,6 +58,23 @@ void write_plain(const std::string& from, const std::string& to) {
   write_checkpoint(to, plain);
 }
 
+// What a step takes, found on a network that is of no further use.
+std::optional<StepMemory> rehearse(const FitOptions& o,
+                                   const std::function<std::unique_ptr<Classifier>()>& open_network, Device device) {
+  const MemoryAtStart start = memory_at_start(device);
+  const std::int64_t held = (LoaderOptions().prefetch + 1) * o.input_size * o.input_size * 3;
+  std::optional<StepMemory> memory;
+  {
+    const std::unique_ptr<Classifier> network = open_network();
+    Sgd optimizer(network->parameters(), o.lr, o.momentum, o.weight_decay);
+    memory = measure_step_memory(
+        o.input_size, device, start, static_cast<std::uint64_t>(held) * sizeof(float),
+        [&](const StepBatch& batch, std::int64_t) { fit_step(*network, optimizer, batch, o.label_smoothing); });
+  }
+  release_cached_memory(device);
+  return memory;
+}
+
 }  // namespace
 
 double scheduled_rate(const FitOptions& o, std::int64_t step, std::int64_t steps_per_epoch) {
@@ -72,21 +90,24 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   set_threads(static_cast<int>(o.threads));
   const Device device = parse_device(o.device);
   const Metadata list = Metadata::read(o.train_json);
-  Rng init(static_cast<std::uint64_t>(o.seed), classifier_stream);
-  std::unique_ptr<Classifier> classifier;
-  double width = o.width;
   const std::string weights =
       !o.resume ? o.resnet_path : (folder.empty() ? o.output_path + "/" + o.name : folder) + "/last.chk";
-  if (weights.empty()) {
-    classifier = make_classifier({o.arch, list.class_count(), o.width}, init);
-  } else {
-    const Checkpoint file = read_checkpoint(weights);
-    classifier = load_classifier(file);
-    width = width_factor(*classifier);
-    PEN_CHECK_AS(data, classifier->classes() == list.class_count(), "'", o.train_json, "' has ", list.class_count(),
-                 " classes, '", weights, "' ", classifier->classes());
-  }
-  classifier->to(device);
+  const auto open_network = [&] {
+    std::unique_ptr<Classifier> network;
+    if (weights.empty()) {
+      Rng init(static_cast<std::uint64_t>(o.seed), classifier_stream);
+      network = make_classifier({o.arch, list.class_count(), o.width}, init);
+    } else {
+      network = load_classifier(read_checkpoint(weights));
+      PEN_CHECK_AS(data, network->classes() == list.class_count(), "'", o.train_json, "' has ", list.class_count(),
+                   " classes, '", weights, "' ", network->classes());
+    }
+    network->to(device);
+    return network;
+  };
+  const std::optional<StepMemory> memory = rehearse(o, open_network, device);
+  const std::unique_ptr<Classifier> classifier = open_network();
+  const double width = weights.empty() ? o.width : width_factor(*classifier);
   Sgd optimizer(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
 
   LoaderOptions l;
@@ -132,6 +153,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
       fmt::format("fit {} ({:.2f} M parameters, {} classes) on {} images of {}x{}, {} epochs of {} steps of {} | {}",
                   classifier->arch(), static_cast<double>(parameters) * 1e-6, classifier->classes(), source.size(),
                   o.input_size, o.input_size, o.epochs, train.batches_per_epoch(), o.batch_size, name_of(device)));
+  if (memory) announce_memory(*memory, o.batch_size);
 
   if (o.dry_run) {
     log_plan(
@@ -165,7 +187,12 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   };
   Session session(s, hooks, {classifier.get(), nullptr, &optimizer, nullptr, nullptr}, train, val.get(),
                   Rng(static_cast<std::uint64_t>(o.seed), draws_stream));
-  const RunEnd end = session.run();
+  RunEnd end = RunEnd::finished;
+  try {
+    end = session.run();
+  } catch (const OutOfMemory& error) {
+    fail_out_of_memory(error, memory, o.batch_size, folder + "/last.chk");
+  }
   if (end == RunEnd::finished && std::filesystem::exists(folder + "/best.chk")) {
     write_plain(folder + "/best.chk", folder + "/classifier.safetensors");
     log::info("wrote " + folder + "/classifier.safetensors");

@@ -5,15 +5,13 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "train/step_memory.h"
 
 namespace pen {
 
 void log_plan(const PlanInput& in, const std::function<void(const StepBatch&, std::int64_t, Rng&)>& step) {
   Rng noise(in.seed, 0x706c616eu);
-  std::vector<float> pixels(static_cast<std::size_t>(in.batch_size * in.size * in.size * 3));
-  for (float& v : pixels) v = static_cast<float>(noise.uniform(-2, 2));
-  const StepBatch batch{Tensor::from(pixels, {in.batch_size, in.size, in.size, 3}, in.device),
-                        std::vector<std::int64_t>(static_cast<std::size_t>(in.batch_size), 0)};
+  const StepBatch batch = noise_batch(in.batch_size, in.size, in.device, noise);
   reset_peak_memory(in.device);
   double seconds = 0;
   for (std::int64_t i = 0; i < 2; ++i) {  // the first one also builds plans

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "train/plan.h"
+#include "train/step_memory.h"
 
 namespace pen {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 // Streams of the run's seed, one for each purpose.
 enum Stream : std::uint64_t { draws_stream = 1, masker_stream = 3 };
 
-MaskerOptions masker_options(const TrainOptions& o, const Classifier& classifier) {
+MaskerOptions masker_options(const TrainOptions& o, const Classifier& classifier, bool speak) {
   MaskerOptions m;
   m.tap_widths = classifier.tap_widths();
   m.use_layers.assign(o.masker_use_layers.begin(), o.masker_use_layers.end());
@@ -23,7 +24,7 @@ MaskerOptions masker_options(const TrainOptions& o, const Classifier& classifier
   if (o.masker_use_layers == every_tap && m.tap_widths.size() < every_tap.size()) {
     // The default stands for all taps, however many there are.
     m.use_layers.resize(m.tap_widths.size());
-    log::info(str(classifier.arch(), " has ", m.tap_widths.size(), " taps: the masker uses all of them"));
+    if (speak) log::info(str(classifier.arch(), " has ", m.tap_widths.size(), " taps: the masker uses all of them"));
   }
   m.bilinear = o.upsample == "bilinear";
   m.add_prob_layers = o.add_prob_layers;
@@ -73,8 +74,8 @@ struct Networks {
   double width = 1;
 };
 
-// weights: the classifier's file, or the checkpoint of a run that goes on.
-Networks build(const TrainOptions& o, const std::string& weights, Device device) {
+// weights: the classifier's file, or the checkpoint of a run that goes on. speak: whether oddities are told.
+Networks build(const TrainOptions& o, const std::string& weights, Device device, bool speak = true) {
   Networks n;
   n.train_list = Metadata::read(o.train_json);
   n.names = n.train_list.classes();
@@ -83,7 +84,7 @@ Networks build(const TrainOptions& o, const std::string& weights, Device device)
   n.classifier = load_classifier(file, o.arch);
   n.width = width_factor(*n.classifier);
   n.input_size = o.input_size ? o.input_size : input_size(file);
-  if (file.facts.count("input_size") && input_size(file) != n.input_size)
+  if (speak && file.facts.count("input_size") && input_size(file) != n.input_size)
     log::warn(str("the classifier of '", weights, "' was trained on images of side ", input_size(file),
                   ", --input_size is ", o.input_size));
   const std::vector<std::string> known = class_names(file);
@@ -92,7 +93,7 @@ Networks build(const TrainOptions& o, const std::string& weights, Device device)
   PEN_CHECK_AS(data, known.empty() || known == n.names, "'", o.train_json,
                "' has other class names than the classifier of '", weights, "' was trained with");
   n.classifier->to(device);
-  n.masker = std::make_unique<Masker>(masker_options(o, *n.classifier), masker_rng);
+  n.masker = std::make_unique<Masker>(masker_options(o, *n.classifier, speak), masker_rng);
   n.masker->to(device);
   n.classifier_optimizer = std::make_unique<Sgd>(n.classifier->parameters(), o.lr, o.momentum, o.weight_decay);
   n.masker_optimizer = std::make_unique<Adam>(n.masker->parameters(), o.lr_casme, o.weight_decay);
@@ -116,6 +117,38 @@ void announce(const TrainOptions& o, const Networks& n, std::int64_t images, std
       o.fixed_classifier ? "FIX" : "CA", n.classifier->arch(), static_cast<double>(count(*n.classifier)) * 1e-6,
       n.classifier->classes(), fmt::join(o.masker_use_layers, ","), static_cast<double>(count(*n.masker)) * 1e-6,
       images, n.input_size, n.input_size, o.epochs, steps, o.batch_size, name_of(n.masker->device())));
+}
+
+// Bytes of one decoded image in the loader: a batch in use, and those read ahead.
+std::uint64_t host_bytes(std::int64_t size) {
+  return static_cast<std::uint64_t>((LoaderOptions().prefetch + 1) * size * size * 3) * sizeof(float);
+}
+
+// What a step takes, found on networks of its own, so that the run's stay as they are.
+std::optional<StepMemory> rehearse(const TrainOptions& o, const std::string& weights, Device device) {
+  const MemoryAtStart start = memory_at_start(device);
+  std::optional<StepMemory> memory;
+  {
+    Networks n = build(o, weights, device, false);
+    // Of CA both kinds of step, with and without an update of the classifier.
+    TrainOptions update = o, skip = o;
+    update.prob_historic = 0;
+    skip.prob_historic = 1;
+    std::vector<std::unique_ptr<TrainStep>> steps;
+    for (const TrainOptions* how : {&update, &skip}) {
+      if (o.fixed_classifier && !steps.empty()) break;
+      steps.push_back(
+          std::make_unique<TrainStep>(*how, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer));
+      connect(n, *steps.back());
+    }
+    Rng draws(static_cast<std::uint64_t>(o.seed), draws_stream);
+    memory = measure_step_memory(n.input_size, device, start, host_bytes(n.input_size),
+                                 [&](const StepBatch& batch, std::int64_t number) {
+                                   for (const auto& step : steps) step->train(batch, number, draws);
+                                 });
+  }
+  release_cached_memory(device);
+  return memory;
 }
 
 LoaderOptions loader_options(const TrainOptions& o, bool training) {
@@ -143,6 +176,7 @@ double decayed(double lr, std::int64_t epoch, std::int64_t lrde) {
 RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   set_threads(static_cast<int>(o.threads));
   const Device device = parse_device(o.device);
+  const std::optional<StepMemory> memory = rehearse(o, weights_of(o, folder), device);
   Networks n = build(o, weights_of(o, folder), device);
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
   connect(n, step);
@@ -179,6 +213,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   s.classes = n.classifier->classes();
   s.device = device;
   announce(o, n, train_source.size(), s.batches_per_epoch);
+  if (memory) announce_memory(*memory, o.batch_size);
 
   SessionHooks hooks;
   hooks.train = [&](const StepBatch& batch, std::int64_t epoch, std::int64_t number, Rng& draws) {
@@ -201,19 +236,26 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
                    n.masker_optimizer.get(), n.infiller_optimizer ? n.infiller.get() : nullptr,
                    n.infiller_optimizer.get(), &step.zoo()},
                   train, val.get(), Rng(static_cast<std::uint64_t>(o.seed), draws_stream));
-  return session.run();
+  try {
+    return session.run();
+  } catch (const OutOfMemory& error) {
+    fail_out_of_memory(error, memory, o.batch_size, folder + "/last.chk");
+  }
 }
 
 void plan_training(const TrainOptions& o) {
   set_threads(static_cast<int>(o.threads));
   const Device device = parse_device(o.device);
-  Networks n = build(o, weights_of(o, o.output_path + "/" + o.name), device);
+  const std::string weights = weights_of(o, o.output_path + "/" + o.name);
+  const std::optional<StepMemory> memory = rehearse(o, weights, device);
+  Networks n = build(o, weights, device);
   TrainStep step(o, *n.classifier, *n.masker, *n.classifier_optimizer, *n.masker_optimizer);
   connect(n, step);
   const LimitedSource source(n.train_list, o.limit);
   const std::int64_t batches = (source.size() + o.batch_size - 1) / o.batch_size;
   const std::int64_t steps = batches_per_epoch(batches, o.perc_of_training);
   announce(o, n, source.size(), steps);
+  if (memory) announce_memory(*memory, o.batch_size);
   log_plan({o.batch_size, n.input_size, steps * o.epochs, device, static_cast<std::uint64_t>(o.seed)},
            [&](const StepBatch& batch, std::int64_t i, Rng& draws) { step.train(batch, i, draws); });
 }

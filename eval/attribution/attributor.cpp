@@ -6,9 +6,11 @@
 #include <opencv2/imgproc.hpp>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "eval/attribution/probe.h"
 #include "eval/opencv_threads.h"
 #include "tensor/autograd.h"
+#include "tensor/memory.h"
 #include "tensor/ops.h"
 
 namespace pen::eval {
@@ -53,8 +55,14 @@ Tensor finished_maps(const Tensor& maps, std::int64_t size, double smooth) {
 }
 
 Attributor::Attributor(const Method& method, AttributionOptions options, TargetRule target,
-                       std::shared_ptr<pen::Classifier> network, std::int64_t size)
-    : method_(&method), options_(std::move(options)), target_(target), network_(std::move(network)), size_(size) {
+                       std::shared_ptr<pen::Classifier> network, std::int64_t size,
+                       std::shared_ptr<pen::Classifier> fast)
+    : method_(&method),
+      options_(std::move(options)),
+      target_(target),
+      network_(std::move(network)),
+      fast_(std::move(fast)),
+      size_(size) {
   PEN_CHECK(network_ && !network_->is_training(), "attribution: it needs a classifier in evaluation mode");
   PEN_CHECK_AS(usage, options_.internal_batch >= 1 && options_.internal_batch <= 65536, "internal batch of ",
                options_.internal_batch, " images");
@@ -65,46 +73,60 @@ Attributor::Attributor(const Method& method, AttributionOptions options, TargetR
   if (method.at_layer) options_.layer = checked_layer(*network_, size_, options_.layer);
 }
 
-Maps Attributor::operator()(const Batch& batch) {
+// A method of many passes fills the internal batch with copies of one image; where they do not fit into memory, with
+// half as many from there on.
+Attribution Attributor::explain(const Tensor& images, std::span<const std::int64_t> labels) {
+  for (;;) {
+    try {
+      return method_->run({*network_, images, labels, target_, options_, fast_.get()});
+    } catch (const OutOfMemory& error) {
+      if (!method_->many || options_.internal_batch == 1) throw;
+      options_.internal_batch /= 2;
+      log::warn(str(error.what(), "; going on with an internal batch of ", options_.internal_batch));
+      release_cached_memory(network_->device());
+    }
+  }
+}
+
+void Attributor::add_piece(const Batch& batch, std::int64_t from, std::int64_t count, Maps& out) {
   const auto values = static_cast<std::size_t>(size_ * size_ * 3), pixels = static_cast<std::size_t>(size_ * size_);
-  const auto count = static_cast<std::size_t>(batch.n);
+  const auto first = static_cast<std::size_t>(from), n = static_cast<std::size_t>(count);
+  const std::span<const float> images = batch.images.subspan(first * values, n * values);
+  const Tensor x =
+      Tensor::from_memory(images.data(), images.size(), {count, size_, size_, 3}, DType::f32, network_->device())
+          .to(network_->dtype());
+  Attribution found = explain(x, batch.labels.empty() ? batch.labels : batch.labels.subspan(first, n));
+  if (!found.logits.defined()) {
+    const NoGrad no_grad;
+    found.logits = (fast_ ? *fast_ : *network_).logits(x);
+  }
+  const std::vector<float> logits = found.logits.to(DType::f32).to_vector<float>();
+  std::vector<float> maps = finished_maps(found.maps, size_, options_.smooth).to_vector<float>();
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::span<float> map = std::span(maps).subspan(i * pixels, pixels);
+    const bool finite = std::all_of(map.begin(), map.end(), [](float v) { return std::isfinite(v); });
+    const bool zero = finite && std::all_of(map.begin(), map.end(), [](float v) { return v == 0; });
+    if (finite && !zero) continue;
+    std::fill(map.begin(), map.end(), 0.0f);
+    if (dead_.zero + dead_.not_finite == 0 && first + i < batch.paths.size()) dead_.first = batch.paths[first + i];
+    ++(finite ? dead_.zero : dead_.not_finite);
+  }
+  out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+  out.maps.insert(out.maps.end(), maps.begin(), maps.end());
+  if (progress_) progress_(count);
+}
+
+Maps Attributor::operator()(const Batch& batch) {
+  const auto values = static_cast<std::size_t>(size_ * size_ * 3), count = static_cast<std::size_t>(batch.n);
   PEN_CHECK(batch.n >= 1 && batch.size == size_ && batch.images.size() == count * values,
             "attribution: ", batch.images.size(), " values for ", batch.n, " images of side ", size_);
   PEN_CHECK(target_.kind != TargetRule::Kind::label || batch.labels.size() == count,
             "attribution: ", batch.labels.size(), " labels for ", batch.n, " images");
   Maps out;
-  out.maps.reserve(count * pixels);
-  // A method of many passes fills the internal batch with copies of one image. Pieces are as equal as can be, so that
-  // one set of buffers does for all.
-  const std::int64_t at_once = method_->many ? 1 : options_.internal_batch, pieces = (batch.n + at_once - 1) / at_once;
-  for (std::int64_t p = 0; p < pieces; ++p) {
-    const auto first = static_cast<std::size_t>(p * batch.n / pieces);
-    const auto n = static_cast<std::size_t>((p + 1) * batch.n / pieces) - first;
-    const std::span<const float> images = batch.images.subspan(first * values, n * values);
-    const Tensor x = Tensor::from_memory(images.data(), images.size(), {static_cast<std::int64_t>(n), size_, size_, 3},
-                                         DType::f32, network_->device())
-                         .to(network_->dtype());
-    const auto labels = batch.labels.empty() ? batch.labels : batch.labels.subspan(first, n);
-    Attribution found = method_->run({*network_, x, labels, target_, options_});
-    if (!found.logits.defined()) {
-      const NoGrad no_grad;
-      found.logits = network_->logits(x);
-    }
-    const std::vector<float> logits = found.logits.to(DType::f32).to_vector<float>();
-    out.logits.insert(out.logits.end(), logits.begin(), logits.end());
-    std::vector<float> maps = finished_maps(found.maps, size_, options_.smooth).to_vector<float>();
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::span<float> map = std::span(maps).subspan(i * pixels, pixels);
-      const bool finite = std::all_of(map.begin(), map.end(), [](float v) { return std::isfinite(v); });
-      const bool zero = finite && std::all_of(map.begin(), map.end(), [](float v) { return v == 0; });
-      if (finite && !zero) continue;
-      std::fill(map.begin(), map.end(), 0.0f);
-      if (dead_.zero + dead_.not_finite == 0 && first + i < batch.paths.size()) dead_.first = batch.paths[first + i];
-      ++(finite ? dead_.zero : dead_.not_finite);
-    }
-    out.maps.insert(out.maps.end(), maps.begin(), maps.end());
-    if (progress_) progress_(static_cast<std::int64_t>(n));
-  }
+  out.maps.reserve(count * static_cast<std::size_t>(size_ * size_));
+  std::int64_t one = 1;
+  in_fitting_pieces(batch.n, method_->many ? one : options_.internal_batch, network_->device(),
+                    [&](std::int64_t first, std::int64_t n) { add_piece(batch, first, n, out); });
   dead_.images += batch.n;
   return out;
 }

@@ -22,14 +22,15 @@ struct DeadMaps {
 
 class Attributor {
  public:
-  // network: in evaluation mode, on its device. The layer and the options are checked here, before the first image.
+  // network: in evaluation mode, on its device. fast: the same function for logits and gradients of the input alone;
+  // null where there is none. The layer and the options are checked here, before the first image.
   Attributor(const Method& method, AttributionOptions options, TargetRule target,
-             std::shared_ptr<pen::Classifier> network, std::int64_t size);
+             std::shared_ptr<pen::Classifier> network, std::int64_t size,
+             std::shared_ptr<pen::Classifier> fast = nullptr);
 
   // Maps (n,S,S) and logits of a batch. At most options.internal_batch images, or copies of one, are on the device at a
-  // time. Labels are
-  // read for target label only. The result for an image does not depend on the batch that it is in, but for the order
-  // of sums in float32.
+  // time, fewer where they do not fit into memory. Labels are read for target label only. The result for an image does
+  // not depend on the batch that it is in, but for the order of sums in float32.
   Maps operator()(const Batch& batch);
 
   // Called when some images of a batch are done, with their number: once for each image where a method takes many
@@ -43,10 +44,13 @@ class Attributor {
   std::string warning() const;
 
  private:
+  Attribution explain(const Tensor& images, std::span<const std::int64_t> labels);
+  void add_piece(const Batch& batch, std::int64_t first, std::int64_t count, Maps& out);
+
   const Method* method_;
   AttributionOptions options_;
   TargetRule target_;
-  std::shared_ptr<pen::Classifier> network_;
+  std::shared_ptr<pen::Classifier> network_, fast_;
   std::int64_t size_;
   std::function<void(std::int64_t)> progress_;
   DeadMaps dead_;

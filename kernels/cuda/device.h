@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "kernels/types.h"
@@ -14,8 +15,9 @@ int device_count();  // GPUs that the driver shows; 0 without CUDA, without a dr
 // "NVIDIA H200, 139.8 GiB, compute capability 9.0, 132 multiprocessors"
 std::string device_description(int index);
 
-// 256-byte aligned; null for 0 bytes. An Error with sizes when the GPU refuses.
+// 256-byte aligned; null for 0 bytes and when the GPU has not so much.
 void* device_allocate(int index, std::size_t bytes);
+std::uint64_t device_free_memory(int index);
 void device_release(int index, void* memory) noexcept;
 // At least one side is on a GPU. Runs in the order of `stream` (null: the compute stream of the GPU that receives, or
 // else of the one that sends). A copy to the CPU has ended when the call returns; after one from the CPU, ordinary

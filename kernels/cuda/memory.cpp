@@ -38,13 +38,18 @@ void* device_allocate(int index, std::size_t bytes) {
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    std::size_t free = 0, total = 0;
-    PEN_CUDA(cudaMemGetInfo(&free, &total));
-    fail(ErrorKind::device, str("cuda:", index, ": ", bytes, " bytes were refused; ", free, " of ", total, " are free"),
-         "use a smaller batch or image, or free memory on the GPU");
+    return nullptr;
   }
   PEN_CUDA(status);
   return memory;
+}
+
+std::uint64_t device_free_memory(int index) {
+  gpu(index);
+  const DeviceScope scope(index);
+  std::size_t free = 0, total = 0;
+  PEN_CUDA(cudaMemGetInfo(&free, &total));
+  return free;
 }
 
 void device_release(int index, void* memory) noexcept {

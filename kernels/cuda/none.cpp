@@ -20,6 +20,7 @@ bool built() { return false; }
 int device_count() { return 0; }
 std::string device_description(int) { not_built("device_description"); }
 void* device_allocate(int, std::size_t) { not_built("device_allocate"); }
+std::uint64_t device_free_memory(int) { not_built("device_free_memory"); }
 void device_release(int, void*) noexcept {}  // nothing can have been allocated
 void device_copy(Device, void*, Device, const void*, std::size_t, void*) { not_built("device_copy"); }
 void device_zero(int, void*, std::size_t, void*) { not_built("device_zero"); }
