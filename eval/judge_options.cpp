@@ -21,6 +21,7 @@ void resolve_judged_images(const JudgedImages& options, const OptionValues& valu
     rules::check_effect(values, options.dataset == "ILSVRC" && options.dataset_split == "test", {"imagenet_val_path"},
                         "it is for --dataset ILSVRC --dataset_split test");
   }
+  rules::check_effect(values, options.limit > 0, {"spread"}, "--limit says how many images it spreads over the list");
   PEN_CHECK_AS(usage, options.input_size == 0 || options.input_size >= 8, "--input_size: ", options.input_size,
                " is below 8");
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/run_options.h"
+#include "eval/attribution/options.h"
 #include "eval/shared_options.h"
 
 namespace pen {
@@ -14,12 +15,13 @@ namespace pen {
 struct JudgedNetworks {
   std::string casm_base_path, classifier_load_mode = "pickled", resnet_path;
   std::optional<double> use_p;
+  bool fuse = true;
 };
 
 struct JudgedImages : ReadOptions {
   std::string dataset, dataset_split = "test", dataset_path, metadata_path, imagenet_val_path;
   std::string val_json, bboxes_path, masks_path;
-  bool break_ratio = false;
+  bool break_ratio = false, spread = false;
   std::int64_t limit = 0, input_size = 0;
 };
 
@@ -40,6 +42,7 @@ void add_judged_networks(OptionsOf<T>& table) {
       .placeholder("FILE")
       .or_none();
   table.add("use_p", &N::use_p, "target area for a masker with add_prob_layers").between(0, 1);
+  add_fuse(table);
 }
 
 template <class T>
@@ -72,6 +75,8 @@ void add_judged_images(OptionsOf<T>& table) {
   table.add("break_ratio", &I::break_ratio, "resize both sides to the input's, instead of cutting the longer one");
   table.group("Which images");
   table.add("limit", &I::limit, "only the first so many images; 0: all").at_least(0);
+  table.add("spread", &I::spread,
+            "with limit: so many images at equal distances in the list, which is often ordered by class");
   table.add("input_size", &I::input_size, "side of maps and input; 0: the checkpoint's, or 224").between(0, 2048);
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "eval/score_report.h"
 
@@ -70,6 +71,25 @@ std::vector<std::string> score_files(const std::vector<std::string>& paths) {
   return out;
 }
 
+std::vector<std::string> results_row(std::string_view totals_text, std::string_view details_text,
+                                     const std::string& file) {
+  const std::string path = details_path(file);
+  const rapidjson::Document totals = parse_json(totals_text, file);
+  std::optional<rapidjson::Document> details;
+  if (!details_text.empty()) details = parse_json(details_text, path);
+  const rapidjson::Value* more = details ? &*details : nullptr;
+  std::vector<std::string> row;
+  for (const char* name : columns)
+    row.push_back(cell(number_of(totals, name, file), member(member(more, "intervals"), name), path));
+  const rapidjson::Value* iou = member(more, "mask_iou");
+  row.push_back(iou ? cell(number_of(*iou, "mean", path), iou, path) : "-");
+  const rapidjson::Value* protocol = member(more, "protocol");
+  row.push_back(protocol && protocol->IsString() ? protocol->GetString() : "-");
+  const rapidjson::Value* images = member(more, "images");
+  row.push_back(images && images->IsInt64() ? str(images->GetInt64()) : "-");
+  return row;
+}
+
 Table results_table(const std::vector<std::string>& files) {
   std::vector<std::string> header{"name"};
   header.insert(header.end(), std::begin(columns), std::end(columns));
@@ -77,20 +97,13 @@ Table results_table(const std::vector<std::string>& files) {
   Table table(header);
   const std::vector<std::string> names = row_names(files);
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const rapidjson::Document totals = parse_json_file(files[i]);
+    const auto text_of = [](const std::string& path) {
+      const std::vector<std::uint8_t> bytes = read_file(path, std::uint64_t{1} << 30);
+      return std::string(bytes.begin(), bytes.end());
+    };
     const std::string path = details_path(files[i]);
-    std::optional<rapidjson::Document> details;
-    if (fs::exists(path)) details = parse_json_file(path);
-    const rapidjson::Value* more = details ? &*details : nullptr;
-    std::vector<std::string> row{names[i]};
-    for (const char* name : columns)
-      row.push_back(cell(number_of(totals, name, files[i]), member(member(more, "intervals"), name), path));
-    const rapidjson::Value* iou = member(more, "mask_iou");
-    row.push_back(iou ? cell(number_of(*iou, "mean", path), iou, path) : "-");
-    const rapidjson::Value* protocol = member(more, "protocol");
-    row.push_back(protocol && protocol->IsString() ? protocol->GetString() : "-");
-    const rapidjson::Value* images = member(more, "images");
-    row.push_back(images && images->IsInt64() ? str(images->GetInt64()) : "-");
+    std::vector<std::string> row = results_row(text_of(files[i]), fs::exists(path) ? text_of(path) : "", files[i]);
+    row.insert(row.begin(), names[i]);
     table.add(row);
   }
   return table;

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eval/table.h"
 
 namespace pen::eval {
+
+// One file's row of the table below but for its name, from the texts of scores.json and scores.details.json (empty
+// where there is none). `file` stands in messages.
+std::vector<std::string> results_row(std::string_view totals, std::string_view details, const std::string& file);
 
 // The files of `score` among these files and folders: of a folder, sorted, every scores.json that has its
 // scores.details.json beside it. Nothing found, or a path that is not there: a data error.

@@ -127,6 +127,7 @@ struct Job {
       making.resnet_path = o.resnet_path;
       making.use_p = o.use_p;
       making.arch = o.arch;
+      making.fuse = o.fuse;
       making.attribution = attribution_options(o, o.seed);
       making.target = o.mode == "casme" ? TargetRule{} : target_of(o, true);
       making.input_size = o.input_size;
@@ -137,7 +138,7 @@ struct Job {
                    o.val_json, "' has ", images.class_count(), " classes, the masker of '", o.casm_path, "' knows ",
                    masker->masker_classes());
     }
-    judge = o.resnet_path.empty() ? maker->classifier() : open_classifier(o.resnet_path, device, o.arch);
+    judge = o.resnet_path.empty() ? maker->classifier() : open_classifier(o.resnet_path, device, o.arch, o.fuse);
     check_classes(images, o.val_json, judge);
     size = o.input_size ? o.input_size : maker ? maker->size() : judge.input_size;
     check_frame(images, truth, size, o.bboxes_path);
@@ -196,6 +197,7 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
   how.name = options.mode;
   how.mode = job.mode;
   how.size = job.size;
+  how.batch = options.batch_size;
   how.boxes = {parse_protocol(options.protocol), static_cast<int>(options.erode), static_cast<int>(options.dilate)};
   Scorer scorer(how, as_function(job.judge, job.size));
   MaskIou mask_iou;
@@ -207,7 +209,7 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
                 options.resnet_path.empty() ? " itself; --resnet_path names the original one" : ""));
 
   LoaderOptions loading;
-  loading.batch_size = static_cast<int>(options.batch_size);
+  loading.batch_size = static_cast<int>(std::min(options.batch_size, images_at_once));
   loading.workers = static_cast<int>(options.workers);
   loading.bad_files = BadFiles::fail;
   Loader loader(job.images, job.transform(), loading);
@@ -225,7 +227,7 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
       const Batch batch{n, job.size, std::span(loaded->images).first(static_cast<std::size_t>(n * pixels * 3)),
                         loaded->labels, loaded->paths};
       // The last batch has shapes of its own: what is kept for those of the others makes room.
-      if (loaded->size < options.batch_size) release_cached_memory(device);
+      if (loaded->size < loading.batch_size) release_cached_memory(device);
       Maps maps;
       if (job.maker) maps = (*job.maker)(batch);
       if (job.maker && !job.maker->masker()) stretch_to_unit(maps.maps, n);

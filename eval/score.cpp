@@ -153,7 +153,6 @@ void Scorer::add(const Batch& batch, std::span<const std::vector<Box>> truth, co
     if (options_.mode != ScoreMode::ground_truth) image.crop_correct = terms[c].correct;
   }
 
-  std::vector<MaskStatistics> statistics;
   for (ImageScore& image : scores) {
     image.sm = image.sm1 - image.sm2;
     const Localization found{image.f1_of, image.iou_of};
@@ -161,11 +160,9 @@ void Scorer::add(const Batch& batch, std::span<const std::vector<Box>> truth, co
     image.f1a = found.mean_f1();
     image.iou = found.best_iou();
     image.hit = found.hit();
-    statistics.push_back({image.avg, image.entropy, image.tv});
-  }
-  if (n > 1) {
-    std_sum_ += combine(statistics).std * static_cast<double>(n);
-    std_images_ += batch.n;
+    if (batches_.empty() || batches_.back() == options_.batch || (options_.batch == 0 && &image == scores.data()))
+      batches_.push_back(0);
+    ++batches_.back();
   }
   images_.insert(images_.end(), std::make_move_iterator(scores.begin()), std::make_move_iterator(scores.end()));
 }
@@ -194,7 +191,16 @@ Totals Scorer::totals() const {
                       &t.avg_mask, &t.entropy, &t.tv}) {
     *sum /= n;
   }
-  t.std_mask = std_images_ ? std_sum_ / static_cast<double>(std_images_) : 0;
+  std::int64_t compared = 0;
+  auto image = images_.begin();
+  for (const std::int64_t count : batches_) {
+    std::vector<MaskStatistics> masks;
+    for (std::int64_t i = 0; i < count; ++i, ++image) masks.push_back({image->avg, image->entropy, image->tv});
+    if (count < 2) continue;  // has no deviation
+    t.std_mask += combine(masks).std * static_cast<double>(count);
+    compared += count;
+  }
+  if (compared) t.std_mask /= static_cast<double>(compared);
   return t;
 }
 

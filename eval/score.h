@@ -29,6 +29,7 @@ struct ScoreOptions {
   ScoreMode mode = ScoreMode::maps;
   std::int64_t size = 224;  // side S of masks and images
   BoxOptions boxes;         // protocol, erosion, dilation
+  std::int64_t batch = 0;   // consecutive images that std_mask is taken over; 0: those of each add()
 };
 
 // Everything known about one image.
@@ -71,9 +72,9 @@ class Scorer {
   // `original`: the classifier that judges the crops of the saliency metric.
   Scorer(ScoreOptions options, Classifier original);
 
-  // One batch, of any size. truth: the annotated boxes of each image. mode maps: `maps` from the method; mode external:
-  // `boxes`, one an image. A map that is not finite, an image without annotated boxes, a label out of range: data
-  // errors that name the image.
+  // Some images, of any number. truth: the annotated boxes of each image. mode maps: `maps` from the method; mode
+  // external: `boxes`, one an image. A map that is not finite, an image without annotated boxes, a label out of range:
+  // data errors that name the image.
   void add(const Batch& batch, std::span<const std::vector<Box>> truth, const Maps& maps = {},
            std::span<const Box> boxes = {});
 
@@ -85,8 +86,7 @@ class Scorer {
   ScoreOptions options_;
   Classifier original_;
   std::vector<ImageScore> images_;
-  double std_sum_ = 0;
-  std::int64_t std_images_ = 0;
+  std::vector<std::int64_t> batches_;  // images of each batch of std_mask; the last one may be incomplete
 };
 
 // Annotated boxes of each path, looked up by image_key. An image without an entry, or with an empty one, is a data

@@ -56,6 +56,20 @@ TEST_CASE("evaluate: methods x metrics, as files and as a table") {
     CHECK(contains(slurp(out + "/" + name + ".csv"), ",paper\n"));
   }
   CHECK(json_of(out + "/grad_cam.json")["run"]["explained_class"] == "the image's label");
+  // The curves of all methods have the same ends, and one of them is the whole image.
+  const auto end_of = [&](const std::string& name, const char* metric, const char* which) {
+    return json_of(out + "/" + name + ".json")["curve_ends"][metric][which].GetDouble();
+  };
+  const double whole = end_of("casme", "deletion", "start");
+  CHECK(whole > 0);
+  CHECK(end_of("casme", "insertion", "end") == doctest::Approx(whole).epsilon(1e-6));
+  for (const std::string name : {"grad_cam", "ones"})
+    for (const char* metric : {"insertion", "deletion"})
+      for (const char* which : {"start", "end"})
+        CHECK(end_of(name, metric, which) == doctest::Approx(end_of("casme", metric, which)).epsilon(1e-6));
+  // Random weights see the class in the blurred image as in the sharp one.
+  CHECK(end_of("casme", "insertion", "start") > 0.75 * whole);
+  CHECK(contains(ended.err, "insertion begins at a mean probability of "));
   // Controls whose values are known.
   const auto ones = json_of(out + "/ones.json"), center = json_of(out + "/center.json");
   CHECK(value(ones, "LE") == 1);
@@ -92,6 +106,29 @@ TEST_CASE("evaluate: methods x metrics, as files and as a table") {
   REQUIRE(evaluate(data, allowed).code == 0);
   for (const char* metric : {"LE", "insertion", "road"})
     CHECK(value(json_of(out + "/casme.json"), metric) == value(casme, metric));
+}
+
+TEST_CASE("evaluate: some images, from the beginning of the list or spread over it") {
+  const TinyData data;
+  const auto images = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.end(), {"--methods", "ones", "--input_size", "32", "--metrics", "LE,PxAP", "--output_path",
+                             data.folder / name});
+    const Ended ended = evaluate(data, more);
+    REQUIRE_MESSAGE(ended.code == 0, ended.err);
+    std::string found;
+    const std::string csv = slurp(data.folder / (name + "/ones.csv"));
+    for (int i = 0; i < TinyData::images; ++i)
+      if (contains(csv, "/v" + std::to_string(i) + ".png,")) found += std::to_string(i);
+    return found;
+  };
+  CHECK(images("all", {}) == "0123456");
+  CHECK(images("first", {"--limit", "3"}) == "012");
+  CHECK(images("spread", {"--limit", "3", "--spread"}) == "024");
+  CHECK(images("most", {"--limit", "6", "--spread"}) == "012345");
+  CHECK(images("more", {"--limit", "9", "--spread"}) == "0123456");
+  const Ended refused = evaluate(data, {"--methods", "ones", "--spread", "--output_path", data.folder / "no"});
+  CHECK(refused.code == 2);
+  CHECK(contains(refused.err, "spread"));
 }
 
 TEST_CASE("evaluate: somebody's maps, and what it refuses") {

@@ -129,6 +129,29 @@ TEST_CASE("wsol: masks in wsolevaluation's layout; where object and ignored regi
   CHECK(contains(images, ",16,48,paper\n"));
   CHECK(contains(slurp(l.folder / "out.precision_recall.csv"), "threshold,precision,recall,protocol\n"));
   CHECK(contains(slurp(l.folder / "out.precision_recall.svg"), "<svg"));
+  // That is told and counted: one column of p's 8x8 truth.
+  CHECK(result["PxAP"]["contested_images"].GetInt64() == 1);
+  CHECK(result["PxAP"]["contested_pixels"].GetInt64() == 8);
+  CHECK(contains(ended.err, "8 pixels are annotated as object and as ignored"));
+  CHECK(contains(ended.err, "'o/p.jpg'"));
+
+  // The same in the strict protocol, and from evaluate.
+  const Ended strict = l.run("OpenImages", {"--maps", l.maps, "--output_base_path", l.folder / "strict.json",
+                                            "--protocol", "strict", "--json"});
+  CHECK(contains(strict.err, "8 pixels are annotated as object and as ignored"));
+  CHECK(parse_json(strict.out, "stdout")["performance"].GetDouble() == result["performance"].GetDouble());
+  const Ended judged =
+      penumbra({"evaluate", "--maps", l.maps, "--metrics", "PxAP", "--dataset", "OpenImages", "--metadata_path", l.meta,
+                "--dataset_path", l.data, "--input_size", "8", "--output_path", l.folder / "judged"});
+  CHECK_MESSAGE(judged.code == 0, judged.err);
+  CHECK(contains(judged.err, "8 pixels are annotated as object and as ignored"));
+
+  // Without an overlap there is nothing to tell.
+  l.mask("o/p_ignore.png", 3, 5);
+  const Ended clean = l.run("OpenImages", {"--maps", l.maps, "--output_base_path", l.folder / "clean.json", "--json"});
+  CHECK(clean.code == 0);
+  CHECK_FALSE(contains(clean.err, "annotated"));
+  CHECK(parse_json(clean.out, "stdout")["PxAP"]["contested_pixels"].GetInt64() == 0);
 }
 
 TEST_CASE("wsol: controls") {

@@ -158,6 +158,40 @@ TEST_CASE("std_mask is weighted by batches of two and more; one of one is left o
   CHECK(alone.totals().std_mask == 0);
 }
 
+TEST_CASE("std_mask is taken over the batch that was asked for, however the images come") {
+  const World seven(7, 4);
+  Maps maps;
+  Rng rng(3);
+  maps.maps.resize(7 * 16);
+  for (float& m : maps.maps) m = static_cast<float>(rng.uniform());
+  maps.logits.assign(21, 0.0f);
+  const auto std_of = [&](std::int64_t batch, const std::vector<std::size_t>& pieces) {
+    ScoreOptions options;
+    options.size = 4;
+    options.batch = batch;
+    Scorer s(options, channel_sums);
+    std::size_t first = 0;
+    for (const std::size_t n : pieces) {
+      const Batch part{static_cast<std::int64_t>(n), 4, std::span(seven.images).subspan(first * 48, n * 48),
+                       std::span(seven.labels).subspan(first, n), std::span(seven.paths).subspan(first, n)};
+      Maps some;
+      some.maps.assign(maps.maps.begin() + static_cast<std::ptrdiff_t>(first * 16),
+                       maps.maps.begin() + static_cast<std::ptrdiff_t>((first + n) * 16));
+      some.logits.assign(3 * n, 0.0f);
+      s.add(part, std::span(seven.truth).subspan(first, n), some);
+      first += n;
+    }
+    return s.totals().std_mask;
+  };
+  const double threes = std_of(0, {3, 3, 1}), whole = std_of(0, {7});
+  CHECK(threes != whole);
+  CHECK(std_of(3, {7}) == threes);
+  CHECK(std_of(3, {2, 2, 2, 1}) == threes);
+  CHECK(std_of(3, {1, 1, 1, 1, 1, 1, 1}) == threes);
+  CHECK(std_of(7, {2, 5}) == whole);
+  CHECK(std_of(128, {2, 2, 3}) == whole);
+}
+
 TEST_CASE("log softmax is stable") {
   const std::vector<float> small = {0.1f, -2.0f, 1.5f};
   double sum = 0;

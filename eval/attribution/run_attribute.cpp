@@ -34,6 +34,7 @@ MapMakerOptions making(const AttributeOptions& o, const std::string& method) {
   m.classifier_load_mode = o.classifier_load_mode;
   m.resnet_path = o.resnet_path;
   m.arch = o.arch;
+  m.fuse = o.fuse;
   m.use_p = o.use_p;
   m.attribution = attribution_options(o, o.seed);
   m.target = target_of(o, !o.val_json.empty());
@@ -223,7 +224,7 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
   log::info(str("attribute ", options.method, ": ", job.images.size(), " images at ", job.size, "x", job.size, ", on ",
                 device_in_words));
   LoaderOptions loading;
-  loading.batch_size = static_cast<int>(options.batch_size);
+  loading.batch_size = static_cast<int>(std::min(options.batch_size, images_at_once));
   loading.workers = static_cast<int>(options.workers);
   // A list of images has to be whole; of what was found in folders, what can be read.
   loading.bad_files = options.val_json.empty() ? BadFiles::skip : BadFiles::fail;
@@ -244,7 +245,7 @@ AttributeRun run_attribute(const AttributeOptions& options, Device device, const
       const Batch batch{loaded->size, job.size, std::span(loaded->images).first(n * pixels * 3), loaded->labels,
                         loaded->paths};
       // The last batch has shapes of its own: what is kept for those of the others makes room.
-      if (loaded->size < options.batch_size) release_cached_memory(device);
+      if (loaded->size < loading.batch_size) release_cached_memory(device);
       std::vector<std::vector<float>> all;  // for the grid
       std::vector<AttributedImage> about(n);
       for (const auto& maker : job.makers) {

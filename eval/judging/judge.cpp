@@ -98,10 +98,18 @@ void Judge::causal_metrics(std::span<const double> map, std::span<const float> i
   std::vector<std::int32_t> order;
   if (wants("insertion") || wants("deletion") || wants("road") || wants("road_morf") || wants("road_lerf"))
     order = pixel_order(map);
-  if (const std::size_t at = column("insertion"); at != none)
-    row[at] = area_under(insertion_curve(subject, order, options_.steps));
-  if (const std::size_t at = column("deletion"); at != none)
-    row[at] = area_under(deletion_curve(subject, order, options_.steps));
+  const auto curve_metric = [&](const char* name, const auto& curve_of) {
+    const std::size_t at = column(name);
+    if (at == none) return;
+    const std::vector<double> curve = curve_of(subject, order, options_.steps);
+    row[at] = area_under(curve);
+    auto ends = std::find_if(ends_.begin(), ends_.end(), [&](const Ends& e) { return e.metric == name; });
+    if (ends == ends_.end()) ends = ends_.insert(ends_.end(), Ends{name, 0, 0});
+    ends->start += curve.front();
+    ends->end += curve.back();
+  };
+  curve_metric("insertion", insertion_curve);
+  curve_metric("deletion", deletion_curve);
   if (wants("road") || wants("road_morf") || wants("road_lerf")) {
     const Road found = road(subject, order, options_.seed, number);
     for (const auto& [name, value] :
@@ -162,10 +170,13 @@ void Judge::add(const Batch& batch, std::int64_t first) {
   }
   if (wants("PxAP")) {
     std::vector<std::uint8_t> truth(n * pixels);
+    std::vector<std::int64_t> contested(n);
     parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
-        dataset_.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * pixels, pixels));
+        contested[static_cast<std::size_t>(i)] =
+            dataset_.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * pixels, pixels));
     });
+    for (std::size_t i = 0; i < n; ++i) contested_.add(ids[i], contested[i]);
     pixels_.add(maps, truth, batch.n, ids);
   }
   const std::size_t before = values_.size();
@@ -199,6 +210,24 @@ void Judge::add(const Batch& batch, std::int64_t first) {
                                                           first + static_cast<std::int64_t>(i))
                                         : 0;
   images_ += batch.n;
+}
+
+std::vector<Judge::Ends> Judge::ends() const {
+  std::vector<Ends> out = ends_;
+  for (Ends& e : out) {
+    e.start /= static_cast<double>(images_);
+    e.end /= static_cast<double>(images_);
+  }
+  return out;
+}
+
+std::string Judge::warning() const {
+  constexpr double most = 0.75;
+  for (const Ends& e : ends())
+    if (e.metric == "insertion" && e.start > most * e.end)
+      return str("insertion begins at a mean probability of ", e.start, " and ends at ", e.end,
+                 ": the blurred image shows the class already, and the metric says little of any map");
+  return {};
 }
 
 std::vector<Judge::Total> Judge::totals(const BootstrapOptions& resampling) const {

@@ -57,6 +57,17 @@ class Judge {
   };
   Rows rows() const;
   std::int64_t images() const { return images_; }
+  // Where the curves of insertion and deletion begin and end, as means over the images: what there is to tell methods
+  // apart by. Empty without such a metric.
+  struct Ends {
+    std::string metric;
+    double start = 0, end = 0;
+  };
+  std::vector<Ends> ends() const;
+  // A sentence where insertion begins so near to its end that it says little of any map; else empty.
+  std::string warning() const;
+  // What PxAP found contradictory in the annotation.
+  const wsol::Contested& contested() const { return contested_; }
 
  private:
   std::size_t column(std::string_view metric) const;  // in values_, or npos
@@ -75,6 +86,8 @@ class Judge {
   std::vector<double> values_;        // (images, columns_)
   wsol::BoxAccuracy v1_, v2_;
   wsol::PixelPrecision pixels_;
+  std::vector<Ends> ends_;  // sums
+  wsol::Contested contested_;
   std::int64_t images_ = 0;
 };
 

@@ -39,8 +39,8 @@ std::string images_csv(const Judge& judge, const wsol::Dataset& dataset, const s
   return table.csv();
 }
 
-std::string result_json(const MethodResult& result, const EvaluateOptions& o, const std::string& judge,
-                        const std::string& device) {
+std::string result_json(const MethodResult& result, const std::vector<Judge::Ends>& ends, const EvaluateOptions& o,
+                        const std::string& judge, const std::string& device) {
   JsonWriter json(true);
   json.begin_object().field("method", result.method).field("protocol", o.protocol).field("images", result.images);
   json.key("metrics").begin_object();
@@ -53,6 +53,12 @@ std::string result_json(const MethodResult& result, const EvaluateOptions& o, co
   if (o.bootstrap > 0) {
     json.key("intervals").begin_object().field("resamples", o.bootstrap).field("level", o.confidence);
     json.field("seed", o.seed).end_object();
+  }
+  if (!ends.empty()) {
+    json.key("curve_ends").begin_object();
+    for (const Judge::Ends& e : ends)
+      json.key(e.metric).begin_object().field("start", e.start).field("end", e.end).end_object();
+    json.end_object();
   }
   json.key("run").begin_object();
   if (!judge.empty()) json.field("classifier", judge).field("watched_class", o.target.empty() ? "label" : o.target);
@@ -97,6 +103,7 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
   wanted.classifier_load_mode = options.classifier_load_mode;
   wanted.resnet_path = options.resnet_path;
   wanted.use_p = options.use_p;
+  wanted.fuse = options.fuse;
   wanted.protocol = how.protocol;
   wanted.attribution = attribution_options(options, options.seed);
   wanted.target = [&](std::int64_t classes) {
@@ -107,7 +114,7 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
   };
   const std::string judge_file = options.resnet_path.empty() ? wanted.casm_path : options.resnet_path;
   std::optional<OpenedClassifier> judging;
-  if (!judge_file.empty()) judging = open_classifier(judge_file, device);
+  if (!judge_file.empty()) judging = open_classifier(judge_file, device, std::string{}, options.fuse);
   // One side for all methods, so that all of them see the same images.
   wanted.size = options.input_size > 0 ? options.input_size : judging ? judging->input_size : 224;
 
@@ -119,7 +126,7 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
     wanted.method = wanted.maps.empty() ? method : "";
     const MapSource source = open_map_source(wanted, device);
     dataset.set_size(source.size);
-    Judge judge(how, dataset, source, judging ? judging->network : nullptr);
+    Judge judge(how, dataset, source, judging ? judging->runner : nullptr);
     if (judge.reads_images()) dataset.check_files();
     log::info(str("evaluate ", method, ": ", dataset.size(), " images at ", source.size, "x", source.size, ", ",
                   options.protocol, " protocol, on ", device_in_words));
@@ -133,8 +140,9 @@ EvaluateRun run_evaluate(const EvaluateOptions& options, Device device, const st
     result.images = judge.images();
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.totals = judge.totals(resampling);
-    result.json = result_json(result, options, judge_file, device_in_words);
-    if (const std::string warning = source.warning(); !warning.empty()) log::warn(warning);
+    result.json = result_json(result, judge.ends(), options, judge_file, device_in_words);
+    for (const std::string& warning : {source.warning(), judge.warning(), judge.contested().warning()})
+      if (!warning.empty()) log::warn(warning);
     write_file(file(result.method + ".csv"), images_csv(judge, dataset, options.protocol));
     write_file(file(result.method + ".json"), result.json);
     run.methods.push_back(std::move(result));

@@ -63,20 +63,30 @@ BoxCurve box_curve(std::span<const double> scores, int height, int width, std::s
   };
   BoxCurve curve;
   curve.top = workspace.top();
-  curve.iou.assign(static_cast<std::size_t>(curve.top), 0.0);
+  std::vector<double> of_cut(static_cast<std::size_t>(curve.top), 0.0);
   curve.of_nothing = best_iou({0, 0, 0, 0});
   if (metric == BoxMetric::v1) {
     const LargestBoxes boxes = workspace.largest();
-    for (std::size_t cut = 0; cut < curve.iou.size(); ++cut)
-      curve.iou[cut] = cut > 0 && boxes[cut] == boxes[cut - 1] ? curve.iou[cut - 1] : best_iou(boxes[cut]);
+    for (std::size_t cut = 0; cut < of_cut.size(); ++cut)
+      of_cut[cut] = cut > 0 && boxes[cut] == boxes[cut - 1] ? of_cut[cut - 1] : best_iou(boxes[cut]);
   } else {
     workspace.contours([&](const Box& box, int low, int high) {
       const double iou = best_iou(box);
       for (int cut = low; cut <= high; ++cut) {
-        double& best = curve.iou[static_cast<std::size_t>(cut)];
+        double& best = of_cut[static_cast<std::size_t>(cut)];
         best = std::max(best, iou);
       }
     });
+  }
+  const auto ends_run = [&](std::size_t cut) { return cut + 1 == of_cut.size() || of_cut[cut + 1] != of_cut[cut]; };
+  std::size_t runs = 0;
+  for (std::size_t cut = 0; cut < of_cut.size(); ++cut) runs += ends_run(cut);
+  curve.last.reserve(runs);
+  curve.iou.reserve(runs);
+  for (std::size_t cut = 0; cut < of_cut.size(); ++cut) {
+    if (!ends_run(cut)) continue;
+    curve.last.push_back(static_cast<std::uint8_t>(cut));
+    curve.iou.push_back(of_cut[cut]);
   }
   return curve;
 }

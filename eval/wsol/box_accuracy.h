@@ -2,6 +2,7 @@
 // the share of images whose box is right, at the threshold that is best for all images together.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -35,19 +36,23 @@ std::vector<int> iou_levels(BoxMetric metric);
 
 // The best IoU of a map's boxes with any of its annotated ones, for every cut of the map.
 struct BoxCurve {
-  int top = 0;              // largest byte of the map
-  std::vector<double> iou;  // entry T, 0 <= T < top: of {byte > T}
-  double of_nothing = 0;    // of the box {0, 0, 0, 0}, which stands for a cut without contours
+  int top = 0;            // largest byte of the map
+  double of_nothing = 0;  // of the box {0, 0, 0, 0}, which stands for a cut without contours
+  // Runs of cuts {byte > T} with the same value: the last T of each, ascending up to top - 1, and the value. Many
+  // images are kept, and neighbouring cuts often have the same boxes.
+  std::vector<std::uint8_t> last;
+  std::vector<double> iou;
   double at(double threshold) const {
-    const auto cut = static_cast<std::size_t>(threshold * top);
-    return cut < iou.size() ? iou[cut] : of_nothing;
+    const auto cut = static_cast<int>(threshold * top);
+    if (cut >= top) return of_nothing;
+    return iou[static_cast<std::size_t>(std::lower_bound(last.begin(), last.end(), cut) - last.begin())];
   }
 };
 // scores (height, width) as check_scores() wants them; truth: at least one box with inclusive corners.
 BoxCurve box_curve(std::span<const double> scores, int height, int width, std::span<const Box> truth, BoxMetric metric,
                    LevelSets& workspace);
 
-// Collects images. Keeps at most 256 numbers of each.
+// Collects images. Keeps at most 256 numbers of each, fewer where cuts have the same boxes.
 class BoxAccuracy {
  public:
   BoxAccuracy(BoxMetric metric, double interval) : metric_(metric), thresholds_(thresholds(interval)) {}

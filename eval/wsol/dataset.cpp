@@ -22,22 +22,41 @@ namespace {
 namespace fs = std::filesystem;
 
 // Sets `out` to `value` where the mask of the file is, at (side, side): its gray value, resized by nearest neighbour,
-// above 0.5.
-void add_mask(const std::string& file, std::uint8_t value, int side, std::span<std::uint8_t> out) {
+// above 0.5. Returns how many pixels were `over` before.
+std::int64_t add_mask(const std::string& file, std::uint8_t value, std::uint8_t over, int side,
+                      std::span<std::uint8_t> out) {
   keep_opencv_single_threaded();
   const Image image = read_image(file);
   const cv::Mat rgb(image.height, image.width, CV_8UC3, const_cast<std::uint8_t*>(image.rgb.data()));
   cv::Mat gray, small;
   cv::cvtColor(rgb, gray, cv::COLOR_RGB2GRAY);
   cv::resize(gray, small, {side, side}, 0, 0, cv::INTER_NEAREST);
+  std::int64_t covered = 0;
   for (int y = 0; y < side; ++y) {
     const std::uint8_t* row = small.ptr<std::uint8_t>(y);
-    for (int x = 0; x < side; ++x)
-      if (row[x] > 0) out[static_cast<std::size_t>(y * side + x)] = value;
+    for (int x = 0; x < side; ++x) {
+      if (row[x] == 0) continue;
+      std::uint8_t& pixel = out[static_cast<std::size_t>(y * side + x)];
+      covered += pixel == over;
+      pixel = value;
+    }
   }
+  return covered;
 }
 
 }  // namespace
+
+void Contested::add(const std::string& id, std::int64_t count) {
+  if (count == 0) return;
+  if (images++ == 0) first = id;
+  pixels += count;
+}
+
+std::string Contested::warning() const {
+  if (images == 0) return {};
+  return str("of ", images, images == 1 ? " image " : " images ", pixels,
+             " pixels are annotated as object and as ignored: they count as object; the first image is '", first, "'");
+}
 
 Dataset::Dataset(const JudgedImages& options) : options_(options) {
   options.dataset.empty() ? open_json() : open_listed();
@@ -73,6 +92,14 @@ Transform Dataset::transform() const {
                                   : Transform::wsol(static_cast<int>(side_));
 }
 
+// The numbers of the images that --limit and --spread leave of a list, ascending.
+std::vector<std::int64_t> Dataset::chosen_images(std::int64_t all) const {
+  const std::int64_t count = options_.limit > 0 ? std::min(options_.limit, all) : all;
+  std::vector<std::int64_t> out(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) out[static_cast<std::size_t>(i)] = options_.spread ? i * all / count : i;
+  return out;
+}
+
 void Dataset::open_listed() {
   const fs::path images = fs::path(options_.dataset_path) / options_.dataset;
   const std::string folder = (fs::path(options_.metadata_path) / options_.dataset / options_.dataset_split).string();
@@ -80,8 +107,10 @@ void Dataset::open_listed() {
   has_boxes_ = !has_masks_;
   std::vector<ListedImage> listed = read_metadata(folder, has_masks_ ? Truth::masks : Truth::boxes);
   for (const ListedImage& image : listed) classes_ = std::max(classes_, image.label + 1);
-  if (options_.limit > 0 && static_cast<std::size_t>(options_.limit) < listed.size())
-    listed.resize(static_cast<std::size_t>(options_.limit));
+  const std::vector<std::int64_t> chosen = chosen_images(static_cast<std::int64_t>(listed.size()));
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    if (const auto from = static_cast<std::size_t>(chosen[i]); from != i) listed[i] = std::move(listed[from]);
+  listed.resize(chosen.size());
 
   std::map<std::string, std::pair<std::string, std::int64_t>> real;  // id -> path and label
   dummies_ = options_.imagenet_val_path.empty();
@@ -120,9 +149,8 @@ void Dataset::open_json() {
   has_masks_ = !options_.masks_path.empty();
   BoxTable table;
   if (has_boxes_) table = BoxTable::read(options_.bboxes_path);
-  const std::int64_t count = options_.limit > 0 ? std::min(options_.limit, metadata.size()) : metadata.size();
   std::set<std::string> ids;
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (const std::int64_t i : chosen_images(metadata.size())) {
     const fs::path path(metadata.path(i));
     Entry entry;
     entry.path = path.string();
@@ -143,15 +171,21 @@ void Dataset::open_json() {
   }
 }
 
-void Dataset::load_mask(std::int64_t i, std::span<std::uint8_t> out) const {
+std::int64_t Dataset::load_mask(std::int64_t i, std::span<std::uint8_t> out) const {
   const Entry& entry = at(i);
   const int side = static_cast<int>(side_);
   PEN_CHECK(has_masks_ && out.size() == static_cast<std::size_t>(side) * static_cast<std::size_t>(side),
             "true mask: ", out.size(), " pixels, expected side ", side);
-  if (true_masks_) return true_masks_->load(entry.path, out);
-  std::fill(out.begin(), out.end(), std::uint8_t{0});
-  if (!entry.ignore.empty()) add_mask(entry.ignore, 255, side, out);
-  for (const std::string& mask : entry.masks) add_mask(mask, 1, side, out);
+  if (true_masks_) {
+    true_masks_->load(entry.path, out);
+    return 0;
+  }
+  constexpr std::uint8_t background = 0, object = 1, ignored = 255;
+  std::fill(out.begin(), out.end(), background);
+  if (!entry.ignore.empty()) add_mask(entry.ignore, ignored, background, side, out);
+  std::int64_t contested = 0;
+  for (const std::string& mask : entry.masks) contested += add_mask(mask, object, ignored, side, out);
+  return contested;
 }
 
 std::vector<Box> Dataset::score_boxes(std::int64_t i) const {
@@ -175,10 +209,11 @@ void Dataset::check_files() const {
 bool each_batch(const Dataset& dataset, bool images, const std::string& what, Device device,
                 const std::function<void(const Batch&, std::int64_t first)>& body) {
   const JudgedImages& options = dataset.options();
+  const std::int64_t together = std::min(options.batch_size, images_at_once);
   log::Progress progress(what, dataset.size());
   std::int64_t done = 0;
   const auto one = [&](const Batch& batch) {
-    if (done > 0 && batch.n < options.batch_size) release_cached_memory(device);
+    if (done > 0 && batch.n < together) release_cached_memory(device);
     body(batch, done);
     done += batch.n;
     progress.advance(batch.n);
@@ -190,13 +225,13 @@ bool each_batch(const Dataset& dataset, bool images, const std::string& what, De
   if (!images) {
     while (done < dataset.size()) {
       Batch batch;
-      batch.n = std::min(options.batch_size, dataset.size() - done);
+      batch.n = std::min(together, dataset.size() - done);
       if (!one(batch)) return false;
     }
     return true;
   }
   LoaderOptions loading;
-  loading.batch_size = static_cast<int>(options.batch_size);
+  loading.batch_size = static_cast<int>(together);
   loading.workers = static_cast<int>(options.workers);
   loading.bad_files = BadFiles::fail;
   const Transform transform = dataset.transform();

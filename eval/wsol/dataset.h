@@ -18,6 +18,16 @@
 
 namespace pen::eval::wsol {
 
+// Pixels that are annotated as object and as ignored at once. In both protocols the object wins, which is
+// wsolevaluation's rule; an annotation that contradicts itself is counted and told.
+struct Contested {
+  std::int64_t images = 0, pixels = 0;
+  std::string first;  // the first such image
+
+  void add(const std::string& id, std::int64_t count);
+  std::string warning() const;  // one sentence; empty where there are none
+};
+
 // Images with their ids, labels and truths, all in the frame (S, S) of the maps: a data set in wsolevaluation's layout
 // (OpenImages with masks; CUB, ILSVRC with boxes; images at <dataset_path>/<dataset>/<id>), or the images of val_json
 // with boxes, masks or both. ILSVRC's test split is ImageNet's validation set: imagenet_val_path lists those images,
@@ -49,7 +59,8 @@ class Dataset : public SampleSource {
   const JudgedImages& options() const { return options_; }
   // out (S, S): 1 object, 0 background, 255 ignored. The object is where any of its masks is, resized by nearest
   // neighbour as OpenCV does (wsolevaluation) or as TrueMasks does; it wins over the ignored region where both are.
-  void load_mask(std::int64_t i, std::span<std::uint8_t> out) const;
+  // Returns the number of pixels where both are.
+  std::int64_t load_mask(std::int64_t i, std::span<std::uint8_t> out) const;
   Transform transform() const;
   // A data error that names the first image whose file is not there. Not needed where maps come from files.
   void check_files() const;
@@ -64,6 +75,7 @@ class Dataset : public SampleSource {
     std::string ignore;
   };
   const Entry& at(std::int64_t i) const;
+  std::vector<std::int64_t> chosen_images(std::int64_t all) const;
   void open_listed();
   void open_json();
 

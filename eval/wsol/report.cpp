@@ -55,6 +55,7 @@ std::string result_json(const WsolReport& report) {
   if (run.pxap) {
     json.key("PxAP").begin_object().field("performance", *run.pxap);
     write_interval(json, run.pxap_interval);
+    json.field("contested_images", run.contested.images).field("contested_pixels", run.contested.pixels);
     json.end_object();
   }
   if (o.bootstrap > 0) {

@@ -92,6 +92,7 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   wanted.classifier_load_mode = options.classifier_load_mode;
   wanted.resnet_path = options.resnet_path;
   wanted.use_p = options.use_p;
+  wanted.fuse = options.fuse;
   wanted.protocol = parse_protocol(options.protocol);
   wanted.size = options.input_size;
   wanted.attribution = attribution_options(options, options.seed);
@@ -126,10 +127,13 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
         }
         if (dataset.has_masks()) {
           std::vector<std::uint8_t> truth(each * n);
+          std::vector<std::int64_t> contested(n);
           parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t i = begin; i < end; ++i)
-              dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
+              contested[static_cast<std::size_t>(i)] =
+                  dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
           });
+          for (std::size_t i = 0; i < n; ++i) run.contested.add(ids[i], contested[i]);
           pixels.add(maps, truth, batch.n, ids);
         }
       });
@@ -162,7 +166,8 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   }
   if (source.classifier) report.classifier = source.classifier->file;
   report.explained = source.explained;
-  if (const std::string warning = source.warning(); !warning.empty()) log::warn(warning);
+  for (const std::string& warning : {source.warning(), run.contested.warning()})
+    if (!warning.empty()) log::warn(warning);
   write_file(beside(run.file, ".images.csv"), images_csv(report));
   if (run.v1) {
     write_file(beside(run.file, ".thresholds.csv"), thresholds_csv(report));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "eval/wsol/box_accuracy.h"
+#include "eval/wsol/dataset.h"
 #include "eval/wsol/options.h"
 #include "eval/wsol/pixel_precision.h"
 #include "kernels/types.h"
@@ -21,7 +22,8 @@ struct WsolRun {
   std::optional<double> pxap;                 // where there are masks
   std::optional<Interval> v1_interval, v2_interval, pxap_interval;
   std::int64_t images = 0;
-  double seconds = 0;  // of the loop over the images
+  Contested contested;  // where there are masks
+  double seconds = 0;   // of the loop over the images
 };
 
 // Judges maps of all images and writes FILE.json, FILE.images.csv and, for boxes, FILE.thresholds.csv and .svg, for
