@@ -23,6 +23,7 @@ int run_grid(const ExplainOptions& o, Device device) {
   grid.casm_path = o.casm_path;
   grid.resnet_path = o.resnet_path;
   grid.arch = o.arch;
+  grid.fuse = o.fuse;
   grid.classifier_load_mode = o.classifier_load_mode;
   grid.use_p = o.use_p;
   grid.limit = o.limit;

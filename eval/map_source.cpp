@@ -129,7 +129,7 @@ MapSource open_map_source(const MapSourceOptions& options, Device device) {
     PEN_CHECK_AS(usage, !options.casm_path.empty(), "the masks of a masker need its checkpoint");
     const auto masker =
         std::make_shared<MaskMaker>(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode),
-                                    options.resnet_path, options.use_p, device);
+                                    options.resnet_path, options.use_p, device, std::string{}, options.fuse);
     if (options.size == 0) out.size = masker->input_size();
     out.reads_images = true;
     out.classifier = masker->classifier();
@@ -142,15 +142,16 @@ MapSource open_map_source(const MapSourceOptions& options, Device device) {
   const Method* attribution = find_attribution(method);
   PEN_CHECK_AS(usage, !options.resnet_path.empty() || !options.casm_path.empty(), "method '", method,
                "' needs the classifier that it explains");
-  out.classifier = open_classifier(options.resnet_path.empty() ? options.casm_path : options.resnet_path, device);
+  out.classifier = open_classifier(options.resnet_path.empty() ? options.casm_path : options.resnet_path, device,
+                                   std::string{}, options.fuse);
   if (options.size == 0) out.size = out.classifier->input_size;
   out.reads_images = true;
   const TargetRule target = options.target ? options.target(out.classifier->network->classes()) : TargetRule{};
   out.explained = target.kind == TargetRule::Kind::label  ? "the image's label"
                   : target.kind == TargetRule::Kind::top1 ? "the predicted class"
                                                           : str("class ", target.id);
-  const auto attributor =
-      std::make_shared<Attributor>(*attribution, options.attribution, target, out.classifier->network, out.size);
+  const auto attributor = std::make_shared<Attributor>(*attribution, options.attribution, target,
+                                                       out.classifier->network, out.size, out.classifier->runner);
   out.maps = [attributor, protocol = options.protocol](const Batch& batch, std::span<const std::string>) {
     return unit_range((*attributor)(batch).maps, batch.n, protocol);
   };

@@ -25,6 +25,7 @@ struct MapSourceOptions {
   // resnet_path, or without one that of casm_path.
   std::string casm_path, classifier_load_mode = "pickled", resnet_path;
   std::optional<double> use_p;
+  bool fuse = true;  // run a frozen copy of the classifier where that is enough
   AttributionOptions attribution;
   // Which class attribution methods explain, when the classifier has so many; null: the label.
   std::function<TargetRule(std::int64_t classes)> target;

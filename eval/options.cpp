@@ -63,6 +63,7 @@ OptionTable make_score_table() {
       .placeholder("FILE")
       .or_none();
   add_arch(table);
+  add_fuse(table);
   table.add("use_p", &S::use_p, "target area for a masker with add_prob_layers").between(0, 1);
   table
       .add("masks_path", &S::masks_path,
@@ -93,7 +94,7 @@ OptionTable make_score_table() {
       .or_none();
   add_interval_options(table);
 
-  add_read_options(table);
+  add_read_options(table, "images that std_mask is taken over; 32 at most are in memory at once");
 
   add_compute_options(table);
   add_log_options(table, "the totals as JSON on stdout too");
@@ -132,6 +133,7 @@ OptionTable make_explain_table() {
       .or_none();
   table.add("class_id", &E::class_id, "class for a masker with add_class_ids; -1: the predicted one").at_least(-1);
   add_arch(table);
+  add_fuse(table);
   table.add("use_p", &E::use_p, "target area for a masker with add_prob_layers").between(0, 1);
   table.add("limit", &E::limit, "explain the first so many images only; 0: all").at_least(0);
 

@@ -18,6 +18,7 @@ struct ScoreRunOptions : LogOptions, ComputeOptions, MethodOptions, InfillOption
   std::string val_json, bboxes_path, output_path, mode, casm_path;
   std::string classifier_load_mode = "pickled";
   std::string resnet_path, masks_path, arch;
+  bool fuse = true;
   std::optional<double> use_p;
   // How
   std::string protocol = "paper";
@@ -37,6 +38,7 @@ struct ExplainOptions : LogOptions, ComputeOptions, MethodOptions, InfillOptions
   std::string color_map = "viridis", normalize = "minmax";
   std::string classifier_load_mode = "pickled";
   std::string class_names, arch;
+  bool fuse = true;
   std::int64_t class_id = -1;
   std::optional<double> use_p;
   std::string protocol = "paper";

@@ -141,7 +141,7 @@ class Explainer {
   Explainer(const ExplainOptions& options, Device device)
       : options_(options),
         masker_(options.casm_path, parse_classifier_load_mode(options.classifier_load_mode), {}, options.use_p, device,
-                options.arch),
+                options.arch, options.fuse),
         names_(names_of_classes(options, masker_.classifier())),
         infiller_(
             open_infiller(options, options.protocol == "strict", static_cast<std::uint64_t>(options.seed), device)),
@@ -165,7 +165,7 @@ class Explainer {
     std::vector<std::int64_t> told;
     if (options_.class_id >= 0) told.assign(batch.paths.size(), options_.class_id);
     const Maps maps = masker_(batch.images, n, size_, told);
-    pen::Classifier& network = *masker_.classifier().network;
+    pen::Classifier& network = *masker_.classifier().runner;
     const std::vector<float> in = masked_logits(network, batch.images, maps.maps, true, n, size_);
     const std::vector<float> out = masked_logits(network, batch.images, maps.maps, false, n, size_);
     const std::vector<Infilled> filled = infill(batch, maps.maps);
@@ -228,7 +228,7 @@ class Explainer {
     for (const bool in : {true, false}) {
       if (!(in ? options_.infills_in() : options_.infills_out())) continue;
       Infilled side{in, infilled_images(*infiller_, batch.images, masks, in, n, size_), {}};
-      side.logits = logits_of(*masker_.classifier().network, side.images, n, size_);
+      side.logits = logits_of(*masker_.classifier().runner, side.images, n, size_);
       out.push_back(std::move(side));
     }
     return out;

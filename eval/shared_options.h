@@ -15,10 +15,10 @@ struct ReadOptions {
 };
 
 template <class T>
-void add_read_options(OptionsOf<T>& table) {
+void add_read_options(OptionsOf<T>& table, const std::string& batch = "images at a time, 32 at most") {
   table.group("Data");
   table.add("workers", &ReadOptions::workers, "threads that read images; 0: the main thread does").between(0, 1024);
-  table.add("batch_size", &ReadOptions::batch_size, "images at a time").between(1, 65536);
+  table.add("batch_size", &ReadOptions::batch_size, batch).between(1, 65536);
 }
 
 // Intervals of means, by resampling the images.

@@ -31,6 +31,23 @@ Tensor CifarBlock::forward(const Tensor& x) {
   return hooked(bn2_.forward(conv2_.forward(y), true, shortcut(x)));
 }
 
+FrozenSteps::Value CifarBlock::describe(FrozenSteps& steps, FrozenSteps::Value x) const {
+  // conv1 before the shortcut, as in ResidualBlock::describe.
+  FrozenSteps::Value y = steps.conv(x, conv1_, &bn1_, true), shortcut = x;
+  if (stride_ != 1 || in_ != planes_) {
+    // Every second pixel with zero channels around: a 1x1 convolution whose weights are ones and zeros, which adds
+    // nothing to a pixel but zeros.
+    Rng unused(0);
+    Conv2d select(in_, planes_, 1, {.stride = stride_}, false, unused);
+    std::vector<double> weights(static_cast<std::size_t>(planes_ * in_), 0.0);
+    const std::int64_t before = (planes_ - in_) / 2;
+    for (std::int64_t c = 0; c < in_; ++c) weights[static_cast<std::size_t>((before + c) * in_ + c)] = 1;
+    select.weight = Tensor::from(weights, {planes_, in_, 1, 1}).to(conv1_.weight.dtype()).to(conv1_.weight.device());
+    shortcut = steps.conv(x, select, nullptr, false);
+  }
+  return steps.conv(y, conv2_, &bn2_, true, shortcut);
+}
+
 CifarResNet::CifarResNet(int blocks, std::int64_t base, std::int64_t classes, Rng& rng)
     : blocks_(blocks), base_(base), classes_(classes), conv1_(3, base, 3, {.pad = 1}, false, rng), bn1_(base) {
   add_child("conv1", conv1_);
@@ -58,6 +75,17 @@ Tensor CifarResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
     if (taps) taps->push_back(y);
   }
   return linear_->forward(ops::global_avg_pool(y));
+}
+
+bool CifarResNet::describe(FrozenSteps& steps) const {
+  FrozenSteps::Value y = steps.conv(steps.input(), conv1_, &bn1_, true);
+  steps.tap(y);
+  for (const ModuleList<CifarBlock>* stage : stages_) {
+    for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].describe(steps, y);
+    steps.tap(y);
+  }
+  steps.linear(steps.global_avg_pool(y), *linear_);
+  return true;
 }
 
 ClassifierOutput CifarResNet::forward(const Tensor& x) {

@@ -13,6 +13,7 @@ class CifarBlock : public Module {
  public:
   CifarBlock(std::int64_t in, std::int64_t planes, int stride, Rng& rng);
   Tensor forward(const Tensor& x);
+  FrozenSteps::Value describe(FrozenSteps& steps, FrozenSteps::Value x) const;
 
  private:
   Tensor shortcut(const Tensor& x) const;
@@ -35,6 +36,7 @@ class CifarResNet : public Classifier {
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override;
   double width() const override { return static_cast<double>(base_) / 16; }
+  bool describe(FrozenSteps& steps) const override;
 
  private:
   Tensor run(const Tensor& x, std::vector<Tensor>* taps);

@@ -87,6 +87,34 @@ TEST_CASE("attribute: one .npy for each image under its id, a picture beside it,
   CHECK(data.classifier == summary["methods"][0]["classifier"].GetString());
 }
 
+TEST_CASE("attribute: fused or layer by layer, maps are the same up to rounding") {
+  const TinyData data;
+  const auto maps_of = [&](const std::string& method, const std::string& fuse) {
+    const std::string out = data.folder / (method + "_" + fuse);
+    const Ended ended = attribute(data, {"--val_json", data.list, "--method", method, "--fuse", fuse, "--pictures",
+                                         "none", "--output_path", out});
+    REQUIRE_MESSAGE(ended.code == 0, ended.err);
+    std::vector<float> all;
+    for (const std::string& file : files_below(out))
+      if (file.ends_with(".npy"))
+        for (const float v : eval::read_npy(out + "/" + file).floats()) all.push_back(v);
+    return all;
+  };
+  for (const std::string method : {"input_x_gradient", "integrated_gradients", "guided_backprop"}) {
+    CAPTURE(method);
+    const auto fused = maps_of(method, "true"), plain = maps_of(method, "false");
+    REQUIRE(fused.size() == plain.size());
+    double off = 0, all = 0;
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+      off += (fused[i] - plain[i]) * (fused[i] - plain[i]);
+      all += plain[i] * plain[i];
+    }
+    CHECK(all > 0);
+    // A ReLU at its edge may fall on the other side. Guided backprop runs on the network itself either way.
+    CHECK(std::sqrt(off / all) <= (method == "guided_backprop" ? 0 : 2e-2));
+  }
+}
+
 TEST_CASE("attribute: several methods get a folder each; a masker is one of them; files keep their bytes") {
   const TinyData data;
   const auto run = [&](const std::string& name, const Words& more) {

@@ -112,6 +112,25 @@ TEST_CASE("score: exactly the keys of the reference, details beside them, and th
   CHECK(std::count(csv.begin(), csv.end(), '\n') == TinyData::images + 1);
 }
 
+TEST_CASE("score: fused or layer by layer, totals are the same up to rounding") {
+  const TinyData data;
+  for (const std::string mode : {"casme", "gradient"}) {
+    CAPTURE(mode);
+    std::vector<std::string> words = masker_words(data);
+    words.insert(words.end(), {"--fuse", "true"});
+    REQUIRE(score(data, mode, words, "fused.json").code == 0);
+    words.back() = "false";
+    REQUIRE(score(data, mode, words, "plain.json").code == 0);
+    const auto fused = json_of(data.folder / "fused.json"), plain = json_of(data.folder / "plain.json");
+    for (const auto name : eval::Totals::names) {
+      const std::string key(name);
+      CAPTURE(key);
+      CHECK(fused[key.c_str()].GetDouble() == doctest::Approx(plain[key.c_str()].GetDouble()).epsilon(2e-3));
+    }
+    CHECK(fused["SM2"].GetDouble() != plain["SM2"].GetDouble());  // it is another way
+  }
+}
+
 TEST_CASE("score: the judge of the crops is the checkpoint's classifier unless another is named") {
   const TinyData data;
   REQUIRE(score(data, "casme", masker_words(data), "own.json").code == 0);

@@ -63,7 +63,8 @@ void check_same(const Answer& got, const Answer& want, DType dtype) {
 }  // namespace
 
 TEST_CASE("a frozen classifier answers as its original: both kinds of block, odd sizes, both precisions") {
-  for (const auto& [arch, width] : {std::pair{"resnet18", 0.125}, {"resnet50", 0.125}, {"resnet34", 0.25}})
+  for (const auto& [arch, width] :
+       {std::pair{"resnet18", 0.125}, {"resnet50", 0.125}, {"resnet34", 0.25}, {"resnet20", 0.5}})
     for (const std::int64_t size : {32, 52})
       for (const DType dtype : {DType::f64, DType::f32}) {
         CAPTURE(arch);

@@ -30,6 +30,7 @@ OptionTable make_attribute_table() {
       .or_none();
   table.add("resnet_path", &A::resnet_path, "the classifier that is explained").placeholder("FILE").or_none();
   add_arch(table);
+  add_fuse(table);
   table
       .add("casm_path", &A::casm_path,
            "casme: the masker's checkpoint; methods: a checkpoint whose classifier is explained")
@@ -72,7 +73,7 @@ OptionTable make_attribute_table() {
 
   table.group("Data");
   table.add("workers", &A::workers, "threads that read images; 0: the main thread does").between(0, 1024);
-  table.add("batch_size", &A::batch_size, "images at a time").between(1, 65536);
+  table.add("batch_size", &A::batch_size, "images at a time, 32 at most").between(1, 65536);
 
   add_compute_options(table);
   add_log_options(table, "one JSON object for each map on stdout");

@@ -32,7 +32,7 @@ struct Start {
 };
 Start start(const Question& question) {
   const NoGrad no_grad;
-  const Tensor logits = question.network.logits(question.x);
+  const Tensor logits = question.runner().logits(question.x);
   return {logits, question.targets(logits)};
 }
 
@@ -57,7 +57,7 @@ Attribution smooth_grad(const Question& question) {
       Shape shape = image.shape();
       shape[0] = b;
       const Tensor copies = Tensor::from(noisy, shape).to(image.dtype()).to(image.device());
-      add_rows(sum, input_gradient_at(question.network, copies,
+      add_rows(sum, input_gradient_at(question.runner(), copies,
                                       std::vector<std::int64_t>(static_cast<std::size_t>(b),
                                                                 at.targets[static_cast<std::size_t>(i)])));
     }
@@ -97,7 +97,7 @@ IntegratedGradients integrated_gradients(const Question& question) {
     for_masked(image, steps, 1, question.options.internal_batch, position, [&](const Tensor& copies, std::int64_t) {
       const std::vector<std::int64_t> classes(static_cast<std::size_t>(copies.size(0)),
                                               at.targets[static_cast<std::size_t>(i)]);
-      add_rows(sum, input_gradient_at(question.network, copies, classes));
+      add_rows(sum, input_gradient_at(question.runner(), copies, classes));
     });
     for (std::size_t p = 0; p < x.size(); ++p) all.push_back(x[p] * sum[p] / static_cast<double>(steps));
   }

@@ -55,7 +55,7 @@ std::vector<double> masked_scores(const Question& question, const Tensor& image,
   std::vector<double> all;
   all.reserve(static_cast<std::size_t>(count));
   for_masked(image, count, side, question.options.internal_batch, write, [&](const Tensor& copies, std::int64_t) {
-    const std::vector<double> part = scores_of(question.network.logits(copies), target, score);
+    const std::vector<double> part = scores_of(question.runner().logits(copies), target, score);
     all.insert(all.end(), part.begin(), part.end());
   });
   return all;

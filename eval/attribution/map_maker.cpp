@@ -12,7 +12,7 @@ OpenedClassifier open_explained(const MapMakerOptions& options, Device device) {
     file = options.casm_path.empty() ? options.resnet_path : options.casm_path;
   PEN_CHECK_AS(usage, !file.empty(), options.method,
                " needs the classifier that it explains: --resnet_path, or --casm_path for a checkpoint's own");
-  OpenedClassifier opened = open_classifier(file, device, options.arch);
+  OpenedClassifier opened = open_classifier(file, device, options.arch, options.fuse);
   opened.network->eval();
   return opened;
 }
@@ -22,7 +22,7 @@ MapMaker::MapMaker(const MapMakerOptions& o, Device device, const OpenedClassifi
   if (method_ == "casme") {
     PEN_CHECK_AS(usage, !o.casm_path.empty(), "casme needs --casm_path, the masker's checkpoint");
     masker_ = std::make_unique<MaskMaker>(o.casm_path, parse_classifier_load_mode(o.classifier_load_mode),
-                                          o.resnet_path, o.use_p, device, o.arch);
+                                          o.resnet_path, o.use_p, device, o.arch, o.fuse);
     size_ = o.input_size ? o.input_size : masker_->input_size();
     const std::int64_t classes = masker_->masker_classes();
     PEN_CHECK_AS(usage, !masker_->uses_class_ids() || target_.kind != TargetRule::Kind::fixed || target_.id < classes,
@@ -33,7 +33,8 @@ MapMaker::MapMaker(const MapMakerOptions& o, Device device, const OpenedClassifi
   method_ = method.name;
   classifier_ = explained ? *explained : open_explained(o, device);
   size_ = o.input_size ? o.input_size : classifier_.input_size;
-  attributor_ = std::make_unique<Attributor>(method, o.attribution, target_, classifier_.network, size_);
+  attributor_ =
+      std::make_unique<Attributor>(method, o.attribution, target_, classifier_.network, size_, classifier_.runner);
 }
 
 void MapMaker::on_progress(std::function<void(std::int64_t)> f) {

@@ -18,6 +18,7 @@ struct MapMakerOptions {
   // path:FILE another.
   std::string classifier_load_mode = "pickled";
   std::string resnet_path;
+  bool fuse = true;             // run a frozen copy of the classifier where that is enough
   std::string arch = {};        // of the classifier's file; empty: recognised
   std::optional<double> use_p;  // casme only
   AttributionOptions attribution;

@@ -48,7 +48,10 @@ struct Question {
   std::span<const std::int64_t> labels;  // (N); may be empty for rules other than label
   TargetRule target;
   const AttributionOptions& options;
+  // The same function as `network`, faster, for logits and gradients of the input alone; null: there is none.
+  pen::Classifier* fast = nullptr;
 
+  pen::Classifier& runner() const { return fast ? *fast : network; }
   // The classes to explain, given the logits (N,classes) of x. A class that the network does not have: an error of kind
   // data (a label) or usage (a number that was asked for).
   std::vector<std::int64_t> targets(const Tensor& logits) const;

@@ -18,6 +18,14 @@ struct MethodOptions {
   double noise = 0, keep = 0, smooth = -1;
 };
 
+// --fuse of the commands that run classifiers; T has a bool `fuse`.
+template <class T>
+void add_fuse(OptionsOf<T>& table) {
+  table.add("fuse", &T::fuse,
+            "run the classifier as one operation with its norms folded in, where logits, taps and plain gradients are "
+            "enough; false: layer by layer, the same up to rounding");
+}
+
 template <class T>
 void add_method_options(OptionsOf<T>& table) {
   using M = MethodOptions;

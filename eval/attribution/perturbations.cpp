@@ -20,7 +20,7 @@ template <class F>
 Attribution image_by_image(const Question& question, F map_of) {
   const NoGrad no_grad;
   Attribution out;
-  out.logits = question.network.logits(question.x);
+  out.logits = question.runner().logits(question.x);
   const std::vector<std::int64_t> targets = question.targets(out.logits);
   std::vector<double> maps;
   for (std::size_t i = 0; i < targets.size(); ++i) {

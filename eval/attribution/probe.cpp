@@ -116,7 +116,9 @@ InputGradient input_gradient(const Question& question) {
   PEN_CHECK(grad_enabled(), "attribution: gradients are switched off");
   Tensor x = question.x.detach();
   x.set_requires_grad(true);
-  const Tensor logits = question.network.logits(x);
+  // The frozen network knows one way through a ReLU.
+  const bool plain = relu_rule() == kernels::ReluRule::standard;
+  const Tensor logits = (plain ? question.runner() : question.network).logits(x);
   backward(logits, one_hot(question.targets(logits), logits), {.only = {x}});
   return {x.grad(), logits.detach()};
 }

@@ -17,6 +17,7 @@ struct AttributeOptions : LogOptions, ComputeOptions, MethodOptions {
   // What is explained
   std::vector<std::string> images;  // files, folders, "-" for a list on stdin
   std::string val_json, root, method, casm_path, resnet_path, arch;
+  bool fuse = true;
   std::string classifier_load_mode = "pickled";
   std::optional<double> use_p;
   bool list_layers = false, list_methods = false;

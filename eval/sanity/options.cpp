@@ -70,7 +70,7 @@ OptionTable make_table() {
   table.add("plot_img_i", &S::plot_img_i, "places in the first batch of the images that are drawn, from 0").at_least(0);
   add_interval_options(table, "resamples for the intervals; 0: no intervals");
 
-  add_read_options(table);
+  add_read_options(table, "images at a time");
   add_method_options(table);
   add_compute_options(table);
   add_log_options(table, "the means as JSON on stdout too");

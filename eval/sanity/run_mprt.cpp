@@ -24,7 +24,8 @@ struct Tested {
 Tested tested(const SanityOptions& o, const Metadata& images, Device device) {
   const ClassifierSource source = parse_classifier_load_mode(o.classifier_load_mode);
   if (o.method == "casme") {
-    auto masker = std::make_shared<const MaskMaker>(o.casm_path, source, o.resnet_path, o.use_p, device);
+    auto masker = std::make_shared<const MaskMaker>(o.casm_path, source, o.resnet_path, o.use_p, device, std::string{},
+                                                    false);  // its parameters change
     if (masker->uses_class_ids())
       check_labels(images, o.val_json, masker->masker_classes(), "the masker of '" + o.casm_path + "'");
     return {masker_subject(masker), masker->classifier().file, masker->input_size()};
@@ -34,6 +35,7 @@ Tested tested(const SanityOptions& o, const Metadata& images, Device device) {
   whose.casm_path = o.casm_path;
   whose.classifier_load_mode = o.classifier_load_mode;
   whose.resnet_path = o.resnet_path;
+  whose.fuse = false;
   const OpenedClassifier classifier = open_explained(whose, device);
   const TargetRule target = target_of(o, true);
   if (target.kind == TargetRule::Kind::label && attribution_method(o.method).by_class)
