@@ -39,6 +39,109 @@ std::vector<Box> largest_boxes(const std::vector<double>& scores, int height, in
   return out;
 }
 
+// Compares the sweep with findContours at every `step`-th cut of a map.
+struct Comparison {
+  LevelSets sets;
+  std::int64_t wrong_largest = 0, wrong_all = 0, cuts = 0, contours = 0;
+
+  void add(const std::vector<std::uint8_t>& map, int height, int width, int step = 1) {
+    sets.set(map, height, width);
+    const LargestBoxes largest = sets.largest();
+    std::vector<std::multiset<Corners>> all(256);
+    sets.contours([&](const Box& b, int low, int high) {
+      for (int t = low; t <= high; ++t) all[static_cast<std::size_t>(t)].insert(corners(b));
+    });
+    for (int cut = 0; cut < sets.top(); cut += step) {
+      const test::ContourBoxes want = test::contour_boxes(map, height, width, cut);
+      const auto t = static_cast<std::size_t>(cut);
+      std::multiset<Corners> expected;
+      for (const Box& b : want.all) expected.insert(corners(b));
+      wrong_largest += largest[t] != want.largest;
+      wrong_all += all[t] != expected;
+      contours += static_cast<std::int64_t>(want.all.size());
+      ++cuts;
+    }
+    wrong_largest += largest[static_cast<std::size_t>(sets.top())] != Box{};
+  }
+};
+
+// Maps made to be nasty, (side, side): what nests, touches at corners, lies on the frame or ties.
+std::vector<std::uint8_t> nasty_map(int kind, int side, Rng& rng) {
+  std::vector<std::uint8_t> map(static_cast<std::size_t>(side * side));
+  const auto at = [&](int y, int x) -> std::uint8_t& { return map[static_cast<std::size_t>(y * side + x)]; };
+  const auto level = [&] { return static_cast<std::uint8_t>(1 + rng.below(255)); };
+  if (kind == 0)  // square rings in rings, each of its own level, some of them dark: holes in holes
+    for (int y = 0; y < side; ++y)
+      for (int x = 0; x < side; ++x) {
+        const int ring = std::min({y, x, side - 1 - y, side - 1 - x});
+        at(y, x) =
+            ring % 2 ? static_cast<std::uint8_t>(37 * ring % 90) : static_cast<std::uint8_t>(255 - 53 * ring % 120);
+      }
+  if (kind == 1) {  // a maze: walks that leave one-pixel walls
+    int y = side / 2, x = side / 2;
+    for (int k = 0; k < side * side; ++k) {
+      const int way = static_cast<int>(rng.below(4)),
+                dy = way == 0   ? -2
+                     : way == 1 ? 2
+                                : 0,
+                dx = way == 2   ? -2
+                     : way == 3 ? 2
+                                : 0;
+      if (y + dy < 0 || y + dy >= side || x + dx < 0 || x + dx >= side) continue;
+      at(y + dy / 2, x + dx / 2) = at(y + dy, x + dx) = static_cast<std::uint8_t>(120 + 45 * rng.below(4));
+      y += dy, x += dx;
+    }
+  }
+  if (kind == 2)  // single pixels, as many at corners of others as not
+    for (int k = 0; k < side * side / 5; ++k) {
+      const int y = static_cast<int>(rng.below(static_cast<std::uint64_t>(side - 1))),
+                x = static_cast<int>(rng.below(static_cast<std::uint64_t>(side - 1)));
+      at(y, x) = level();
+      if (rng.below(2)) at(y + 1, x + 1) = at(y, x);
+    }
+  if (kind == 3) {  // blobs of equal size and level: ties of area; some on the frame
+    for (int y = 0; y < side; y += 4)
+      for (int x = 0; x < side; x += 4) {
+        const auto v = static_cast<std::uint8_t>(80 * (1 + rng.below(3)));
+        for (int i = 0; i < 3; ++i)
+          for (int j = 0; j < 3; ++j)
+            if (y + i < side && x + j < side && (i != 1 || j != 1 || rng.below(2))) at(y + i, x + j) = v;
+      }
+  }
+  if (kind == 4)  // the frame alone, broken here and there, with an island
+    for (int k = 0; k < side; ++k) {
+      for (std::uint8_t* edge : {&at(0, k), &at(side - 1, k), &at(k, 0), &at(k, side - 1)})
+        *edge = rng.below(8) ? 200 : static_cast<std::uint8_t>(40 * rng.below(3));
+      if (k > 2 && k < side - 3) at(side / 2, k) = 255;
+    }
+  if (kind == 5) {  // terraces: a smooth hill in few steps, so that plateaus meet plateaus
+    const double cx = rng.uniform(0, side), cy = rng.uniform(0, side), wave = rng.uniform(3, 12);
+    for (int y = 0; y < side; ++y)
+      for (int x = 0; x < side; ++x) {
+        const double d = std::hypot(x - cx, y - cy) / side;
+        at(y, x) = static_cast<std::uint8_t>(
+            31 * static_cast<int>(std::clamp(8 * (1 - d) + std::sin(x / wave) + std::cos(y / wave), 0.0, 8.0)));
+      }
+  }
+  if (kind == 6)  // holes that open through a diagonal only: outside for the frame's 8 neighbours, inside for 4
+    for (int y = 0; y < side; ++y)
+      for (int x = 0; x < side; ++x)
+        at(y, x) = (x % 3 == 1 && y % 3 == 1) || x == y ? static_cast<std::uint8_t>(rng.below(3) * 60) : 220;
+  if (kind == 7) {  // a comb and a spiral
+    int top = 0, left = 0, bottom = side - 1, right = side - 1;
+    std::uint8_t v = 250;
+    while (top <= bottom && left <= right) {
+      for (int x = left; x <= right; ++x) at(top, x) = v;
+      for (int y = top; y <= bottom; ++y) at(y, right) = v;
+      for (int x = left; x <= right; ++x) at(bottom, x) = v;
+      for (int y = top + 2; y <= bottom; ++y) at(y, left) = v;
+      top += 2, left += 2, bottom -= 2, right -= 2;
+      v = static_cast<std::uint8_t>(v > 20 ? v - 9 : v);
+    }
+  }
+  return map;
+}
+
 // Maps of every kind that make contours difficult: noise, steps, rings, diagonal contacts, plateaus, single lines.
 std::vector<std::uint8_t> odd_map(int kind, int height, int width, Rng& rng) {
   std::vector<std::uint8_t> map(static_cast<std::size_t>(height * width));
@@ -95,36 +198,53 @@ TEST_CASE("wsol: the largest contour's box (wsolevaluation's cases)") {
 
 TEST_CASE("wsol: one sweep finds the boxes that findContours finds at each threshold") {
   Rng rng(7);
-  LevelSets sets;
-  std::int64_t wrong_largest = 0, wrong_all = 0, cuts = 0, contours = 0;
+  Comparison c;
   for (int round = 0; round < 240; ++round) {
     const int kind = round % 8;
     int height = 1 + static_cast<int>(rng.below(40)), width = 1 + static_cast<int>(rng.below(40));
     if (round < 32) height = 1 + round / 8, width = 1 + round % 5;
     const std::vector<std::uint8_t> map = odd_map(kind, height, width, rng);
-    sets.set(map, height, width);
-    const LargestBoxes largest = sets.largest();
-    std::vector<std::multiset<Corners>> all(256);
-    sets.contours([&](const Box& b, int low, int high) {
-      for (int t = low; t <= high; ++t) all[static_cast<std::size_t>(t)].insert(corners(b));
-    });
-    const int step = kind == 0 || kind == 6 ? 17 : 1;  // noise has all levels
-    for (int cut = 0; cut < sets.top(); cut += step) {
-      const test::ContourBoxes want = test::contour_boxes(map, height, width, cut);
-      const auto t = static_cast<std::size_t>(cut);
-      std::multiset<Corners> expected;
-      for (const Box& b : want.all) expected.insert(corners(b));
-      wrong_largest += largest[t] != want.largest;
-      wrong_all += all[t] != expected;
-      contours += static_cast<std::int64_t>(want.all.size());
-      ++cuts;
-    }
-    CHECK(largest[static_cast<std::size_t>(sets.top())] == Box{});
+    c.add(map, height, width, kind == 0 || kind == 6 ? 17 : 1);  // noise has all levels
   }
-  CHECK(wrong_largest == 0);
-  CHECK(wrong_all == 0);
-  CHECK(cuts > 10000);
-  CHECK(contours > 100000);
+  CHECK(c.wrong_largest == 0);
+  CHECK(c.wrong_all == 0);
+  CHECK(c.cuts > 10000);
+  CHECK(c.contours > 100000);
+}
+
+TEST_CASE("wsol: nasty maps: nested holes, mazes, single pixels, ties, the frame, terraces, diagonals, spirals") {
+  Rng rng(17);
+  for (int kind = 0; kind < 8; ++kind) {
+    CAPTURE(kind);
+    Comparison c;
+    for (const int side : {5, 12, 13, 31, 64}) c.add(nasty_map(kind, side, rng), side, side);
+    c.add(nasty_map(kind, 224, rng), 224, 224, 3);  // the benchmark's own size
+    CHECK(c.wrong_largest == 0);
+    CHECK(c.wrong_all == 0);
+    CHECK(c.cuts > 100);
+    CHECK(c.contours > c.cuts);
+  }
+}
+
+TEST_CASE("wsol: every map of 4x4 pixels that are on or off, and every one of 3x3 with three levels") {
+  Comparison binary, levels;
+  std::vector<std::uint8_t> map(16);
+  for (std::uint32_t bits = 1; bits < 1u << 16; ++bits) {
+    for (std::size_t i = 0; i < 16; ++i) map[i] = static_cast<std::uint8_t>(bits >> i & 1);
+    binary.add(map, 4, 4);
+  }
+  CHECK(binary.cuts == (1 << 16) - 1);
+  CHECK(binary.wrong_largest == 0);
+  CHECK(binary.wrong_all == 0);
+  map.resize(9);
+  for (std::uint32_t code = 0; code < 19683; ++code) {
+    std::uint32_t rest = code;
+    for (std::uint8_t& v : map) v = static_cast<std::uint8_t>(rest % 3), rest /= 3;
+    levels.add(map, 3, 3);
+  }
+  CHECK(levels.cuts > 19683);
+  CHECK(levels.wrong_largest == 0);
+  CHECK(levels.wrong_all == 0);
 }
 
 TEST_CASE("wsol: box accuracy equals its definition, whatever the number of calls") {
