@@ -2,7 +2,7 @@
 // layer3.0 (channel 655 of the block's result) is on its edge: its input is 6e-7 of the layer's root mean square,
 // within float32's rounding, and fell on the other side when the recording was made. That unit alone moves the plain
 // gradient by 2e-3, in our double run too. `gradient` is compared with that unit closed, which leaves other units that
-// lie less near to their edges: a tolerance of 3e-4.
+// lie less near to their edges: a tolerance of 1e-3 (in double 5.2e-4).
 #include <doctest/doctest.h>
 
 #include <map>
@@ -65,7 +65,7 @@ struct Case {
     const std::vector<double> all = test::values_of(maps);
     for (std::int64_t i = 0; i < 2; ++i) {
       const test::Answer one{{1, 1, h, w}, {all.begin() + i * h * w, all.begin() + (i + 1) * h * w}};
-      const double allowed = i == 1 && name.starts_with("gradient") ? 3e-4
+      const double allowed = i == 1 && name.starts_with("gradient") ? 1e-3
                              : i == 1 && name.starts_with("guided") ? 2e-4
                                                                     : tolerance;
       const test::Difference d = test::RecordedTensor(golden, std::to_string(i) + "." + name).compare(one, allowed);
