@@ -127,6 +127,7 @@ TEST_CASE("Loader: drop_last, counts and an empty source") {
   CHECK(run(loader, 0).sizes == std::vector<std::int64_t>{4, 4});
   CHECK(run(loader, 0, 4).ends == std::vector<std::int64_t>{8});
   CHECK(run(loader, 0, 8).sizes.empty());
+  CHECK(run(loader, 0, 3).ends == std::vector<std::int64_t>{7, 11});  // batches count from where the epoch begins
   Loader all(folder, Transform::score(8, false), options(4, 0));
   CHECK(all.batches_per_epoch() == 3);
   run(all, 0);

@@ -148,6 +148,21 @@ TEST_CASE("attribution: Score-CAM on two channels that each see one half of the 
   }
 }
 
+TEST_CASE("attribution: Score-CAM stretches maps that are nowhere zero") {
+  // As above, but map 0 is 2 on the left half and 1 on the right one, map 1 the other way round: stretched to [0, 1]
+  // each still lets one half of the image through. The left half alone gives the means 1 and 1/2, the logit 3 + 1/2.
+  constexpr std::int64_t side = 4;
+  test::ToyClassifier network(side, 2, 2, two_maps, {3, 1, -1, 2});
+  Doubles x;
+  for (std::int64_t y = 0; y < side; ++y)
+    for (std::int64_t c = 0; c < side; ++c)
+      for (const double v : {c < 2 ? 2.0 : 1.0, c < 2 ? 1.0 : 2.0, 0.0}) x.push_back(v);
+  const double left = std::exp(3.5) / (std::exp(3.5) + std::exp(2.5));
+  Doubles want;
+  for (std::int64_t p = 0; p < side * side; ++p) want.push_back(p % side < 2 ? 1 + left : 2 - left);
+  check_near(answer("score_cam", network, Tensor::from(x, {1, side, side, 3}), {0}, {.layer = "relu"}), want, 1e-6);
+}
+
 TEST_CASE("attribution: CAM is Grad-CAM up to scale where averages feed one linear layer") {
   const auto network = small_resnet();
   const Tensor x = test::fill_activation("toy.x", {2, 3, 128, 128}, 0, DType::f64, 2);

@@ -1,6 +1,7 @@
 // The parameter randomisation test: what is randomised, what is left alone, what the figures must be.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -164,6 +165,40 @@ TEST_CASE("sanity: randomising nothing gives 1, and what a masker does not read 
     CHECK(find(mprt.headings(), "cascading", "conv1").images[0].spearman ==
           find(mprt.headings(), "cascading", "conv1").images[2].spearman);
   }
+}
+
+TEST_CASE("sanity: the cascade keeps what it randomised, an independent layer is put back before the next") {
+  const Tiny tiny;
+  const auto before = copy_state(tiny.network());
+  Mprt mprt(masker_subject(tiny.masker), {Protocol::strict, 1, true, true, 5});
+  std::vector<std::string> random;  // so far, in the cascade
+  std::size_t seen = 0;
+  const auto changed = [&](const std::string& layer) {
+    const auto now = tiny.network().state();
+    for (std::size_t i = 0; i < now.size(); ++i)
+      if (now[i].name.starts_with(layer + ".") && now[i].tensor.dtype() != DType::i64 &&
+          now[i].tensor.to_vector<float>() != before[i].tensor.to_vector<float>())
+        return true;
+    return false;
+  };
+  REQUIRE(mprt.add(tiny.batch, {}, [&](std::size_t i, const Batch&) {
+    const Heading& heading = mprt.headings()[i];
+    CAPTURE(heading.kind);
+    CAPTURE(heading.layer);
+    ++seen;
+    if (heading.layer == "normal") {
+      CHECK(same(before, tiny.network().state()));
+      return;
+    }
+    const bool cascading = heading.kind == "cascading";
+    if (cascading) random.push_back(heading.layer);
+    for (const std::string& layer : mprt.layers()) {
+      const bool expected =
+          cascading ? std::find(random.begin(), random.end(), layer) != random.end() : layer == heading.layer;
+      CHECK_MESSAGE(changed(layer) == expected, layer);
+    }
+  }));
+  CHECK(seen == mprt.headings().size());
 }
 
 TEST_CASE("sanity: a batch that is given up leaves the network whole and no figures") {

@@ -1,9 +1,13 @@
 // Files of PyTorch, both formats, against their recorded contents; hostile and cut ones are refused.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "base/file.h"
 #include "base/json.h"
+#include "models/torch/zip.h"
+#include "models/torch/zip_writer.h"
 #include "models/torch_checkpoint.h"
 #include "tests/golden.h"
 #include "tests/program.h"
@@ -116,6 +120,50 @@ TEST_CASE("all element types, views, shared storages, parameters, a scalar and a
     const Checkpoint c = read_checkpoint(recorded_file("odd." + format));
     CHECK(c.parts.at("state_dict_classifier").size() == expected);
   }
+}
+
+TEST_CASE("a file of a big-endian machine holds the same values, in views too") {
+  const ScratchFolder folder;
+  const std::string path = recorded_file("odd.zip"), other = folder / "big.pth";
+  const auto file = torch::File::open(path);
+  {
+    // The same archive with the bytes of every storage's elements turned round, and a word that says so.
+    const std::vector<std::uint8_t> bytes = read_file(path, 1 << 20);
+    const auto source = torch::Source::memory(bytes, path);
+    torch::Budget budget(1 << 20);
+    AtomicFile out(other);
+    torch::ZipWriter zip(out);
+    std::string top;
+    for (const torch::ZipEntry& e : torch::read_zip_directory(source, budget)) {
+      std::string data(bytes.begin() + static_cast<std::ptrdiff_t>(e.at),
+                       bytes.begin() + static_cast<std::ptrdiff_t>(e.at + e.size));
+      for (const auto& storage : file->storages()) {
+        if (storage->entry != e.name) continue;
+        const std::size_t element = torch::size_of(storage->type);
+        for (std::size_t at = 0; at + element <= data.size(); at += element)
+          std::reverse(data.begin() + static_cast<std::ptrdiff_t>(at),
+                       data.begin() + static_cast<std::ptrdiff_t>(at + element));
+      }
+      top = e.name.substr(0, e.name.find('/') + 1);
+      if (e.name != top + "byteorder") zip.add(e.name, data);
+    }
+    zip.add(top + "byteorder", "big");
+    zip.finish();
+    out.commit();
+  }
+  const auto big = torch::File::open(other);
+  REQUIRE(big->root().items.size() == file->root().items.size());
+  std::size_t views = 0;
+  for (std::size_t i = 0; i < file->root().items.size(); i += 2) {
+    CAPTURE(file->root().items[i]->text);
+    const torch::TensorInfo &a = *file->root().items[i + 1]->tensor, &b = *big->root().items[i + 1]->tensor;
+    std::vector<std::uint8_t> want(a.bytes()), got(b.bytes());
+    file->read(a, want.data());
+    big->read(b, got.data());
+    CHECK(got == want);
+    views += !a.contiguous();
+  }
+  CHECK(views > 0);
 }
 
 TEST_CASE("a training checkpoint of the reference: epoch, both networks, both optimizers, args") {
