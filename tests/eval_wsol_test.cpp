@@ -307,8 +307,10 @@ TEST_CASE("wsol: PxAP equals its definition in O(n^2)") {
   std::vector<std::uint8_t> truth(pixels * n);
   for (std::size_t i = 0; i < maps.size(); ++i) {
     maps[i] = i % 7 == 0 ? static_cast<double>(rng.below(21)) / 20 : rng.uniform();
-    if (i % 7 == 1) maps[i] = static_cast<double>(rng.below(100)) * 0.01;  // an edge, which belongs to the bin above it
     truth[i] = std::array<std::uint8_t, 4>{0, 0, 1, 255}[rng.below(4)];
+    if (i % 7 != 1) continue;
+    maps[i] = static_cast<double>(i / 7 % 100) * 0.01;  // every edge, which belongs to the bin above it
+    truth[i] = i % 2;
   }
   const std::vector<std::string> names{"a", "b", "c"};
   for (const double interval : {0.01, 0.05, 0.003, 1.0}) {

@@ -64,6 +64,20 @@ TEST_CASE("a trained infiller learns, is logged and saved, and goes on to the bi
   CHECK_FALSE(same_masker("later", "untrained"));
 }
 
+TEST_CASE("the loss that an infiller learns from leaves the masker alone") {
+  // In the first step the infiller's weights are the same, whether they learn in it or not.
+  const Words one = fix + infill("cnn") + Words{"--max_steps", "1"};
+  finish(data().train("fixed-infiller", one));
+  finish(data().train("taught-infiller", one + Words{"--train_infiller", "--lr_infiller", "0.1"}));
+  const Checkpoint fixed = read_checkpoint(data().at("fixed-infiller")),
+                   taught = read_checkpoint(data().at("taught-infiller"));
+  CHECK(same_masker("fixed-infiller", "taught-infiller"));
+  // Means of gradients are sharper than weights: Adam's first step goes by their signs.
+  const StateDict &a = fixed.parts.at("optimizer_masker"), &b = taught.parts.at("optimizer_masker");
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK_MESSAGE(same_bytes(a[i].tensor, b[i].tensor), a[i].name);
+}
+
 TEST_CASE("noise is part of the run's random state: resumed to the bit") {
   const Words words = fix + infill("noise") + Words{"--epochs", "1"};
   finish(data().train("noise-whole", words));
