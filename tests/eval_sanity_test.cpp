@@ -41,7 +41,9 @@ struct Tiny {
 
   Tiny() {
     write_tiny(folder / "mask.chk");
-    masker = std::make_shared<MaskMaker>(folder / "mask.chk", ClassifierSource{}, "", std::nullopt, Device{});
+    // Not fused: what is randomised has to be what runs.
+    masker =
+        std::make_shared<MaskMaker>(folder / "mask.chk", ClassifierSource{}, "", std::nullopt, Device{}, "", false);
     // As after training: no parameter has the value that it started with.
     Rng rng(7);
     for (NamedTensor& t : network().state())
