@@ -16,7 +16,10 @@ if(PENUMBRA_SANITIZE STREQUAL "thread")
   set_source_files_properties(${plain_loops} PROPERTIES COMPILE_OPTIONS -fno-sanitize=thread)
 endif()
 if(PENUMBRA_HAVE_CUDA)
-  target_link_libraries(pen_kernels PRIVATE CUDA::cudart_static)
+  target_link_libraries(pen_kernels PRIVATE CUDA::cudart_static CUDA::cublas cuDNN::cudnn)
+  string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/kernels/cuda/libraries.cpp PROPERTIES
+    COMPILE_DEFINITIONS "PENUMBRA_CUDA_ARCHITECTURES=\"${architectures}\"")
   # The lambdas of kernels/shared/ are compiled for both sides (--extended-lambda); --threads=0 compiles the
   # architectures side by side.
   set(cuda_flags --extended-lambda --threads=0 -Xcompiler=-Wall,-Wextra)

@@ -71,4 +71,29 @@ void synchronize(Device device) {
 
 void* stream(Device device) { return device.is_cuda() ? cuda::device_stream(device.index) : nullptr; }
 
+void* copy_stream(Device device) { return device.is_cuda() ? cuda::device_copy_stream(device.index) : nullptr; }
+
+void* allocate_pinned(Device device, std::size_t bytes) {
+  return device.is_cuda() ? cuda::pinned_allocate(device.index, bytes) : allocate(Device{}, bytes);
+}
+
+void release_pinned(Device device, void* memory) noexcept {
+  if (device.is_cuda()) return cuda::pinned_release(memory);
+  release(Device{}, memory);
+}
+
+Mark::Mark(Device device) : device_(device), event_(device.is_cuda() ? cuda::event_create(device.index) : nullptr) {}
+Mark::~Mark() {
+  if (event_) cuda::event_destroy(event_);
+}
+void Mark::record(void* stream) {
+  if (event_) cuda::event_record(device_.index, event_, stream);
+}
+void Mark::hold(void* stream) const {
+  if (event_) cuda::event_hold(device_.index, event_, stream);
+}
+void Mark::wait() const {
+  if (event_) cuda::event_wait(event_);
+}
+
 }  // namespace pen::kernels::device

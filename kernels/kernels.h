@@ -3,6 +3,8 @@
 // `kernels::` dispatches by the context: ref:: for Backend::reference, else the device's twin.
 #pragma once
 
+#include <utility>
+
 #include "kernels/types.h"
 
 namespace pen::kernels {
@@ -60,7 +62,33 @@ void release(Device device, void* memory) noexcept;
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void zero(Device device, void* memory, std::size_t bytes, void* stream);
 void synchronize(Device device);
-void* stream(Device device);  // the device's one compute stream
+void* stream(Device device);       // the device's one compute stream
+void* copy_stream(Device device);  // a second one, for uploads beside the computation
+
+// Memory of the CPU that a GPU copies to and from by itself, so that the copy need not wait for the CPU. On a device
+// without a GPU: ordinary memory.
+void* allocate_pinned(Device device, std::size_t bytes);
+void release_pinned(Device device, void* memory) noexcept;
+
+// A point in a stream. On the CPU, whose work is done when a call returns, it does nothing.
+class Mark {
+ public:
+  explicit Mark(Device device);
+  ~Mark();
+  Mark(Mark&& other) noexcept : device_(other.device_), event_(std::exchange(other.event_, nullptr)) {}
+  Mark& operator=(Mark&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(event_, other.event_);
+    return *this;
+  }
+  void record(void* stream);      // here, behind what is queued so far
+  void hold(void* stream) const;  // what is queued on `stream` from here on waits for the point
+  void wait() const;              // the caller waits for it; at once if nothing was recorded
+
+ private:
+  Device device_;
+  void* event_ = nullptr;
+};
 }  // namespace device
 
 }  // namespace pen::kernels

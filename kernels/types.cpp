@@ -61,4 +61,6 @@ Device parse_device(const std::string& text) {
   return {Device::Kind::cuda, index};
 }
 
+const char* kernels::name_of(Math math) { return math == Math::fp32 ? "fp32" : "tf32"; }
+
 }  // namespace pen

@@ -52,11 +52,19 @@ namespace kernels {
 // native: the twin of the device (cpu/ or cuda/). reference: the plain loops of ref/, on the CPU only.
 enum class Backend : std::uint8_t { native, reference };
 
-// Where a kernel runs. `stream` is a cudaStream_t on a GPU and null on the CPU.
+// How a GPU multiplies float32. fp32: as float32. tf32: products of 10-bit mantissas on tensor cores, sums in float32.
+// The CPU's products are always float32.
+enum class Math : std::uint8_t { fp32, tf32 };
+const char* name_of(Math math);  // "fp32", "tf32"
+
+// Where and how a kernel runs. `stream` is a cudaStream_t on a GPU and null on the CPU. deterministic: equal bits in
+// every run; without it a GPU library may choose kernels that add in no fixed order.
 struct Context {
   Device device;
   Backend backend = Backend::native;
   void* stream = nullptr;
+  Math math = Math::fp32;
+  bool deterministic = true;
 };
 
 // Whether an output is overwritten or added to. Activation gradients are written, parameter gradients added.

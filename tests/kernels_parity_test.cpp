@@ -215,29 +215,32 @@ TEST_CASE("cuda: shared kernels, float and double") {
   check_relations<float>(ctx, false);
 }
 
-// A kernel whose twin on cuDNN or cuBLAS is not written yet is shown as skipped; one that runs must be right.
-TEST_CASE("cuda: library kernels, float") {
+TEST_CASE("cuda: library kernels, float and double") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
   const Device gpu{Device::Kind::cuda, 0};
   const Context ctx{.device = gpu, .stream = kernels::device::stream(gpu)};
-  std::set<std::string> missing;
   for (const Case& c : all_cases()) {
     if (!is_library(c.kernel)) continue;
-    try {
-      check_parity<float>(c, ctx);
-    } catch (const Error& error) {
-      if (std::string(error.what()).find("twin is not part of this build yet") == std::string::npos) throw;
-      missing.insert(c.kernel);
-    }
+    check_parity<float>(c, ctx);
+    check_parity<double>(c, ctx);
   }
-  std::string names;
-  for (const std::string& name : missing) names += " " + name;
-  if (!missing.empty()) PEN_SKIP("not written for CUDA yet:" + names);
+  check_relations<float>(ctx, true);
 }
 
-TEST_CASE("cuda: without a GPU every kernel refuses by name") {
-  if (kernels::device::cuda_count() > 0) PEN_SKIP("needs a machine without a GPU");
-  const Context ctx{.device = {Device::Kind::cuda, 0}};
+// Products of 10-bit mantissas: 2^-11 each, of sums of up to a thousand.
+TEST_CASE("cuda: convolutions and products in TF32 are near") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  const Device gpu{Device::Kind::cuda, 0};
+  const Context ctx{.device = gpu, .stream = kernels::device::stream(gpu), .math = kernels::Math::tf32};
+  for (Case c : all_cases()) {
+    if (c.kernel.rfind("conv2d_", 0) != 0 && c.kernel != "matmul") continue;
+    c.tolerance = 5e-3;
+    check_parity<float>(c, ctx);
+  }
+}
+
+TEST_CASE("cuda: on a GPU that is not there every kernel refuses by name") {
+  const Context ctx{.device = {Device::Kind::cuda, kernels::device::cuda_count()}};
   for (const Case& c : all_cases()) {
     Buffers<float> buffers(Device{});
     const Call launch = c.body_f32(buffers);

@@ -3,16 +3,27 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "base/parallel.h"
+#include "kernels/shared/team.h"
 #include "kernels/types.h"
 
 namespace pen::kernels::cpu {
 
 struct Exec {
+  using Team = OneWorker;
   explicit Exec(const Context&) {}
   static constexpr std::int64_t grain = 16384;  // elements that are worth waking a thread for
+
+  // Working memory of a kernel, not initialised.
+  template <class T>
+  struct Memory {
+    Memory(const Exec&, std::int64_t n) : values(static_cast<std::size_t>(n)) {}
+    T* data() { return values.data(); }
+    std::vector<T> values;
+  };
 
   template <class F>
   void map(std::int64_t n, F f) const {
@@ -37,15 +48,16 @@ struct Exec {
   template <class F>
   void rows(std::int64_t n, F f) const {
     parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r) f(r);
+      for (std::int64_t r = begin; r < end; ++r) f(r, Team{});
     });
   }
 
   template <class F, class G>
   void reduce(std::int64_t rows, std::int64_t cols, F f, G g) const {
+    using Sum = std::invoke_result_t<F, std::int64_t, std::int64_t>;
     constexpr std::int64_t piece = 32768;
     const std::int64_t pieces = std::max<std::int64_t>((cols + piece - 1) / piece, 1);
-    std::vector<double> partial(static_cast<std::size_t>(rows * pieces));
+    std::vector<Sum> partial(static_cast<std::size_t>(rows * pieces));
     parallel_for(rows * pieces, std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(cols, piece), 1), 1),
                  [&](std::int64_t begin, std::int64_t end) {
                    const F h = f;
@@ -54,7 +66,7 @@ struct Exec {
                          sum_row(h, t / pieces, t % pieces * piece, std::min(cols, (t % pieces + 1) * piece));
                  });
     for (std::int64_t r = 0; r < rows; ++r) {
-      double sum = 0;
+      Sum sum{};
       for (std::int64_t i = 0; i < pieces; ++i) sum += partial[static_cast<std::size_t>(r * pieces + i)];
       g(r, sum);
     }
@@ -65,19 +77,20 @@ struct Exec {
     if (cols == 1) {
       reduce(
           outer, rows, [=](std::int64_t o, std::int64_t r) { return f(o, r, 0); },
-          [=](std::int64_t o, double sum) { g(o, 0, sum); });
+          [=](std::int64_t o, auto sum) { g(o, 0, sum); });
       return;
     }
+    using Sum = std::invoke_result_t<F, std::int64_t, std::int64_t, std::int64_t>;
     constexpr std::int64_t piece = 512;
     const std::int64_t pieces = std::max<std::int64_t>((rows + piece - 1) / piece, 1);
-    std::vector<double> partial(static_cast<std::size_t>(outer * pieces * cols));
+    std::vector<Sum> partial(static_cast<std::size_t>(outer * pieces * cols));
     parallel_for(outer * pieces,
                  std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(rows, piece) * cols, 1), 1),
                  [&](std::int64_t begin, std::int64_t end) {
                    const F h = f;
                    for (std::int64_t t = begin; t < end; ++t) {
                      const std::int64_t o = t / pieces, last = std::min(rows, (t % pieces + 1) * piece);
-                     double* sums = partial.data() + t * cols;
+                     Sum* sums = partial.data() + t * cols;
                      for (std::int64_t r = t % pieces * piece; r < last; ++r) {
 #pragma GCC ivdep
                        for (std::int64_t c = 0; c < cols; ++c) sums[c] += h(o, r, c);
@@ -87,7 +100,7 @@ struct Exec {
     parallel_for(outer * cols, grain / pieces + 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t o = i / cols, c = i % cols;
-        double sum = 0;
+        Sum sum{};
         for (std::int64_t p = 0; p < pieces; ++p) sum += partial[static_cast<std::size_t>((o * pieces + p) * cols + c)];
         g(o, c, sum);
       }
@@ -97,8 +110,8 @@ struct Exec {
  private:
   // Eight running sums, so that the additions need not wait for each other.
   template <class F>
-  static double sum_row(const F& f, std::int64_t row, std::int64_t begin, std::int64_t end) {
-    double lane[8] = {};
+  static auto sum_row(const F& f, std::int64_t row, std::int64_t begin, std::int64_t end) {
+    std::invoke_result_t<F, std::int64_t, std::int64_t> lane[8] = {};
     std::int64_t c = begin;
     for (; c + 8 <= end; c += 8)
       for (std::int64_t j = 0; j < 8; ++j) lane[j] += f(row, c + j);

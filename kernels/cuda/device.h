@@ -10,7 +10,9 @@
 
 namespace pen::kernels::cuda {
 
-bool built();        // whether this build has the CUDA backend
+bool built();  // whether this build has the CUDA backend
+// "CUDA 13.0 for 80-real 90a-real 90-virtual, cuDNN 9.19.0, cuBLAS 13.1.0"; empty without CUDA
+std::string build_description();
 int device_count();  // GPUs that the driver shows; 0 without CUDA, without a driver or without a GPU
 // "NVIDIA H200, 139.8 GiB, compute capability 9.0, 132 multiprocessors"
 std::string device_description(int index);
@@ -24,7 +26,18 @@ void device_release(int index, void* memory) noexcept;
 // memory may be changed at once, pinned memory when the stream has passed the copy.
 void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void device_zero(int index, void* memory, std::size_t bytes, void* stream);
-void device_synchronize(int index);  // waits for everything queued on the GPU; reports errors of past launches
-void* device_stream(int index);      // the GPU's one compute stream (a cudaStream_t), made at the first call
+void device_synchronize(int index);   // waits for everything queued on the GPU; reports errors of past launches
+void* device_stream(int index);       // the GPU's one compute stream (a cudaStream_t), made at the first call
+void* device_copy_stream(int index);  // a second stream, for uploads
+
+// Memory of the CPU that the GPU reads and writes by itself; null for 0 bytes.
+void* pinned_allocate(int index, std::size_t bytes);
+void pinned_release(void* memory) noexcept;
+// Events (cudaEvent_t) without timing: made on a GPU, recorded in a stream of it, waited for by a stream or the caller.
+void* event_create(int index);
+void event_destroy(void* event) noexcept;
+void event_record(int index, void* event, void* stream);
+void event_hold(int index, void* event, void* stream);
+void event_wait(void* event);
 
 }  // namespace pen::kernels::cuda

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
+#include "base/rng.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/status.h"
+#include "kernels/shared/team.h"
 
 namespace pen::kernels::cuda {
 
@@ -28,16 +31,96 @@ __global__ void __launch_bounds__(block_threads) grid_kernel(index_t rows, index
     for (index_t c = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x; c < cols; c += col_step) f(r, c);
 }
 
+// A sum of f's type (double, or a struct with a plain constructor and +=) per thread of a block. Raw memory, because
+// shared variables may have no initialisers.
+template <class Sum>
+__device__ Sum* block_sums() {
+  __shared__ alignas(16) unsigned char bytes[block_threads * sizeof(Sum)];
+  return reinterpret_cast<Sum*>(bytes);
+}
+
+// A block as the team of a row (team.h). All its threads come to each sum and each search. The host's compiler sees
+// these functions too, through the lambdas that call them, and gets the single worker.
+constexpr int team_threads = 128;
+struct BlockTeam {
+  template <class F>
+  PEN_HD double sum(index_t n, F f) const {
+#ifdef __CUDA_ARCH__
+    double* const sums = block_sums<double>();
+    double mine = 0;
+    for (index_t k = threadIdx.x; k < n; k += team_threads) mine += f(k);
+    sums[threadIdx.x] = mine;
+    for (unsigned half = team_threads / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    __syncthreads();
+    const double total = sums[0];
+    __syncthreads();
+    return total;
+#else
+    return OneWorker{}.sum(n, f);
+#endif
+  }
+
+  template <class F>
+  PEN_HD index_t largest(index_t n, F f) const {
+#ifdef __CUDA_ARCH__
+    index_t* const tops = block_sums<index_t>();
+    index_t mine = 0;
+    for (index_t k = threadIdx.x; k < n; k += team_threads)
+      if (f(k) > f(mine)) mine = k;
+    tops[threadIdx.x] = mine;
+    for (unsigned half = team_threads / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (threadIdx.x < half) {
+        const index_t other = tops[threadIdx.x + half];
+        mine = tops[threadIdx.x];
+        if (f(other) > f(mine) || (f(other) == f(mine) && other < mine)) tops[threadIdx.x] = other;
+      }
+    }
+    __syncthreads();
+    const index_t top = tops[0];
+    __syncthreads();
+    return top;
+#else
+    return OneWorker{}.largest(n, f);
+#endif
+  }
+
+  template <class F>
+  PEN_HD void each(index_t n, F f) const {
+#ifdef __CUDA_ARCH__
+    for (index_t k = threadIdx.x; k < n; k += team_threads) f(k);
+#else
+    OneWorker{}.each(n, f);
+#endif
+  }
+
+  PEN_HD bool first() const {
+#ifdef __CUDA_ARCH__
+    return threadIdx.x == 0;
+#else
+    return true;
+#endif
+  }
+};
+
+template <class F>
+__global__ void __launch_bounds__(team_threads) rows_kernel(index_t n, F f) {
+  for (index_t r = blockIdx.x; r < n; r += gridDim.x) f(r, BlockTeam{});
+}
+
 // g(row, sum over col of f(row, col)): `lanes` threads (a power of two) share a row, a block holds several rows.
-template <class F, class G>
+template <class Sum, class F, class G>
 __global__ void __launch_bounds__(block_threads) reduce_kernel(index_t rows, index_t cols, int lanes, F f, G g) {
-  __shared__ double sums[block_threads];
+  Sum* const sums = block_sums<Sum>();
   const int thread = static_cast<int>(threadIdx.x), lane = thread & (lanes - 1);
   const index_t rows_here = block_threads / lanes;
   // All threads of a block make the same number of turns, so that the barriers match.
   for (index_t first = blockIdx.x * rows_here; first < rows; first += gridDim.x * rows_here) {
     const index_t row = first + thread / lanes;
-    double sum = 0;
+    Sum sum{};
     if (row < rows)
       for (index_t c = lane; c < cols; c += lanes) sum += f(row, c);
     sums[thread] = sum;
@@ -52,17 +135,17 @@ __global__ void __launch_bounds__(block_threads) reduce_kernel(index_t rows, ind
 
 // g(o, col, sum over row of f(o, row, col)): `lanes` threads (a power of two) run along the columns, the others of the
 // block share the rows.
-template <class F, class G>
+template <class Sum, class F, class G>
 __global__ void __launch_bounds__(block_threads)
     middle_kernel(index_t outer, index_t rows, index_t cols, int lanes, F f, G g) {
-  __shared__ double sums[block_threads];
+  Sum* const sums = block_sums<Sum>();
   const int thread = static_cast<int>(threadIdx.x), lane = thread & (lanes - 1);
   const int worker = thread / lanes, workers = block_threads / lanes;
   for (index_t o = blockIdx.x; o < outer; o += gridDim.x)
     for (index_t first = static_cast<index_t>(blockIdx.y) * lanes; first < cols;
          first += static_cast<index_t>(gridDim.y) * lanes) {
       const index_t c = first + lane;
-      double sum = 0;
+      Sum sum{};
       if (c < cols)
         for (index_t r = worker; r < rows; r += workers) sum += f(o, r, c);
       sums[thread] = sum;
@@ -77,58 +160,72 @@ __global__ void __launch_bounds__(block_threads)
 
 // A sum over a long axis takes two passes: pieces of a fixed length into temporary memory, then the pieces. Row t of
 // the first pass is piece t % pieces of row t / pieces.
-template <class F>
+template <class Sum, class F>
 struct PieceOfRow {
   F f;
   index_t pieces, piece, cols;
-  __device__ double operator()(index_t t, index_t i) const {
+  __device__ Sum operator()(index_t t, index_t i) const {
     const index_t c = t % pieces * piece + i;
-    return c < cols ? f(t / pieces, c) : 0.0;
+    return c < cols ? f(t / pieces, c) : Sum{};
   }
 };
 
-template <class F>
+template <class Sum, class F>
 struct PieceOfMiddle {
   F f;
   index_t pieces, piece, rows;
-  __device__ double operator()(index_t t, index_t i, index_t c) const {
+  __device__ Sum operator()(index_t t, index_t i, index_t c) const {
     const index_t r = t % pieces * piece + i;
-    return r < rows ? f(t / pieces, r, c) : 0.0;
+    return r < rows ? f(t / pieces, r, c) : Sum{};
   }
 };
 
-// Partial sums as a dense matrix of doubles: stored by the first pass, read by the second.
+// Partial sums as a dense matrix: stored by the first pass, read by the second.
+template <class Sum>
 struct Partial {
-  double* sums;
+  Sum* sums;
   index_t cols;  // of the matrix
-  __device__ void operator()(index_t r, double sum) const { sums[r] = sum; }
-  __device__ void operator()(index_t r, index_t c, double sum) const { sums[r * cols + c] = sum; }
+  __device__ void operator()(index_t r, Sum sum) const { sums[r] = sum; }
+  __device__ void operator()(index_t r, index_t c, Sum sum) const { sums[r * cols + c] = sum; }
 };
+template <class Sum>
 struct PartialOfRow {
-  const double* sums;
+  const Sum* sums;
   index_t pieces;
-  __device__ double operator()(index_t r, index_t i) const { return sums[r * pieces + i]; }
+  __device__ Sum operator()(index_t r, index_t i) const { return sums[r * pieces + i]; }
 };
+template <class Sum>
 struct PartialOfMiddle {
-  const double* sums;
+  const Sum* sums;
   index_t pieces, cols;
-  __device__ double operator()(index_t o, index_t i, index_t c) const { return sums[(o * pieces + i) * cols + c]; }
+  __device__ Sum operator()(index_t o, index_t i, index_t c) const { return sums[(o * pieces + i) * cols + c]; }
 };
 
 // One column: a middle axis is then an ordinary row.
-template <class F>
+template <class Sum, class F>
 struct RowOfMiddle {
   F f;
-  __device__ double operator()(index_t o, index_t r) const { return f(o, r, 0); }
+  PEN_HD Sum operator()(index_t o, index_t r) const { return f(o, r, 0); }
 };
-template <class G>
+template <class Sum, class G>
 struct ResultOfMiddle {
   G g;
-  __device__ void operator()(index_t o, double sum) const { g(o, 0, sum); }
+  __device__ void operator()(index_t o, Sum sum) const { g(o, 0, sum); }
 };
 
 class Exec {
  public:
+  // Working memory of a kernel, in the order of its stream.
+  template <class T>
+  class Memory {
+   public:
+    Memory(const Exec& exec, index_t n) : block_(static_cast<std::size_t>(n) * sizeof(T), exec.stream_) {}
+    T* data() { return block_.as<T>(); }
+
+   private:
+    Temporary block_;
+  };
+
   explicit Exec(const Context& ctx) : gpu_(gpu(ctx.device.index)), scope_(ctx.device.index), stream_(stream_of(ctx)) {}
 
   template <class F>
@@ -150,46 +247,49 @@ class Exec {
     PEN_CUDA(cudaGetLastError());
   }
 
-  // A thread per row; small blocks, so that a batch of a few dozen rows spreads over the GPU.
+  using Team = BlockTeam;
   template <class F>
   void rows(index_t n, F f) const {
     if (n <= 0) return;
-    map_kernel<<<blocks(n, 32), 32, 0, stream_>>>(n, f);
+    rows_kernel<<<blocks(n, 1), team_threads, 0, stream_>>>(n, f);
     PEN_CUDA(cudaGetLastError());
   }
 
   template <class F, class G>
   void reduce(index_t rows, index_t cols, F f, G g) const {
+    using Sum = std::invoke_result_t<F, index_t, index_t>;
     if (rows <= 0) return;
     constexpr index_t piece = 32768;
     const index_t pieces = (cols + piece - 1) / piece;
     if (pieces <= 1 || rows >= 1024) {  // enough rows to fill the GPU
-      reduce_once(rows, cols, f, g);
+      reduce_once<Sum>(rows, cols, f, g);
       return;
     }
-    const Temporary partial(static_cast<std::size_t>(rows * pieces) * sizeof(double), stream_);
-    double* sums = partial.as<double>();
-    reduce_once(rows * pieces, piece, PieceOfRow<F>{f, pieces, piece, cols}, Partial{sums, 1});
-    reduce_once(rows, pieces, PartialOfRow{sums, pieces}, g);
+    Memory<Sum> partial(*this, rows * pieces);
+    Sum* sums = partial.data();
+    reduce_once<Sum>(rows * pieces, piece, PieceOfRow<Sum, F>{f, pieces, piece, cols}, Partial<Sum>{sums, 1});
+    reduce_once<Sum>(rows, pieces, PartialOfRow<Sum>{sums, pieces}, g);
   }
 
   template <class F, class G>
   void reduce_middle(index_t outer, index_t rows, index_t cols, F f, G g) const {
+    using Sum = std::invoke_result_t<F, index_t, index_t, index_t>;
     if (outer <= 0 || cols <= 0) return;
     if (cols == 1) {
-      reduce(outer, rows, RowOfMiddle<F>{f}, ResultOfMiddle<G>{g});
+      reduce(outer, rows, RowOfMiddle<Sum, F>{f}, ResultOfMiddle<Sum, G>{g});
       return;
     }
     constexpr index_t piece = 512;
     const index_t pieces = (rows + piece - 1) / piece;
     if (pieces <= 1 || outer * cols >= 32768) {  // enough sums to fill the GPU
-      middle_once(outer, rows, cols, f, g);
+      middle_once<Sum>(outer, rows, cols, f, g);
       return;
     }
-    const Temporary partial(static_cast<std::size_t>(outer * pieces * cols) * sizeof(double), stream_);
-    double* sums = partial.as<double>();
-    middle_once(outer * pieces, piece, cols, PieceOfMiddle<F>{f, pieces, piece, rows}, Partial{sums, cols});
-    middle_once(outer, pieces, cols, PartialOfMiddle{sums, pieces, cols}, g);
+    Memory<Sum> partial(*this, outer * pieces * cols);
+    Sum* sums = partial.data();
+    middle_once<Sum>(outer * pieces, piece, cols, PieceOfMiddle<Sum, F>{f, pieces, piece, rows},
+                     Partial<Sum>{sums, cols});
+    middle_once<Sum>(outer, pieces, cols, PartialOfMiddle<Sum>{sums, pieces, cols}, g);
   }
 
  private:
@@ -205,19 +305,19 @@ class Exec {
     return p;
   }
 
-  template <class F, class G>
+  template <class Sum, class F, class G>
   void reduce_once(index_t rows, index_t cols, F f, G g) const {
     const int lanes = power_of_two((cols + 3) / 4, block_threads);  // four terms for each thread, where there are
-    reduce_kernel<<<blocks(rows, block_threads / lanes), block_threads, 0, stream_>>>(rows, cols, lanes, f, g);
+    reduce_kernel<Sum><<<blocks(rows, block_threads / lanes), block_threads, 0, stream_>>>(rows, cols, lanes, f, g);
     PEN_CUDA(cudaGetLastError());
   }
 
-  template <class F, class G>
+  template <class Sum, class F, class G>
   void middle_once(index_t outer, index_t rows, index_t cols, F f, G g) const {
     const int lanes = power_of_two(cols, 32);
     const unsigned across = std::min(blocks(cols, lanes), 1024u);
     const dim3 extent(std::max(blocks(outer, 1) / across, 1u), across);
-    middle_kernel<<<extent, block_threads, 0, stream_>>>(outer, rows, cols, lanes, f, g);
+    middle_kernel<Sum><<<extent, block_threads, 0, stream_>>>(outer, rows, cols, lanes, f, g);
     PEN_CUDA(cudaGetLastError());
   }
 

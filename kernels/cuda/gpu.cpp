@@ -33,6 +33,23 @@ Event::~Event() {
 void Event::record(cudaStream_t stream) { PEN_CUDA(cudaEventRecord(handle_, stream)); }
 void Event::hold(cudaStream_t stream) { PEN_CUDA(cudaStreamWaitEvent(stream, handle_, 0)); }
 
+TimedSpan::TimedSpan() {
+  PEN_CUDA(cudaEventCreate(&begin_));
+  PEN_CUDA(cudaEventCreate(&end_));
+}
+TimedSpan::~TimedSpan() {
+  if (begin_) PEN_CUDA_REPORT(cudaEventDestroy(begin_));
+  if (end_) PEN_CUDA_REPORT(cudaEventDestroy(end_));
+}
+void TimedSpan::begin(cudaStream_t stream) { PEN_CUDA(cudaEventRecord(begin_, stream)); }
+double TimedSpan::end(cudaStream_t stream) {
+  float ms = 0;
+  PEN_CUDA(cudaEventRecord(end_, stream));
+  PEN_CUDA(cudaEventSynchronize(end_));
+  PEN_CUDA(cudaEventElapsedTime(&ms, begin_, end_));
+  return static_cast<double>(ms);
+}
+
 Temporary::Temporary(std::size_t bytes, cudaStream_t stream) : stream_(stream) {
   PEN_CUDA(cudaMallocAsync(&memory_, bytes, stream));
 }

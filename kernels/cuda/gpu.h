@@ -56,6 +56,25 @@ class Event {
   cudaEvent_t handle_ = nullptr;
 };
 
+// The GPU's own time between two points of a stream. Made on the current GPU.
+class TimedSpan {
+ public:
+  TimedSpan();
+  ~TimedSpan();
+  TimedSpan(TimedSpan&& other) noexcept
+      : begin_(std::exchange(other.begin_, nullptr)), end_(std::exchange(other.end_, nullptr)) {}
+  TimedSpan& operator=(TimedSpan&& other) noexcept {
+    std::swap(begin_, other.begin_);
+    std::swap(end_, other.end_);
+    return *this;
+  }
+  void begin(cudaStream_t stream);
+  double end(cudaStream_t stream);  // waits for the stream; milliseconds
+
+ private:
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
 // Memory that lives in the order of a stream: the destructor gives it back behind the work that is queued by then, and
 // neither end waits for the GPU. Blocks are reused by the driver's pool.
 class Temporary {
@@ -81,7 +100,7 @@ class Temporary {
 
 // One GPU. The first call for an index checks that it is there and that this build has code for it, and sets it up.
 struct Gpu {
-  Stream compute;
+  Stream compute, copy;
   int multiprocessors = 0;
 };
 const Gpu& gpu(int index);

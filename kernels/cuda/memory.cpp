@@ -105,5 +105,37 @@ void device_synchronize(int index) {
 }
 
 void* device_stream(int index) { return gpu(index).compute.get(); }
+void* device_copy_stream(int index) { return gpu(index).copy.get(); }
+
+void* pinned_allocate(int index, std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  gpu(index);
+  const DeviceScope scope(index);
+  void* memory = nullptr;
+  PEN_CUDA(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable));
+  return memory;
+}
+
+void pinned_release(void* memory) noexcept {
+  if (memory) PEN_CUDA_REPORT(cudaFreeHost(memory));
+}
+
+void* event_create(int index) {
+  gpu(index);
+  const DeviceScope scope(index);
+  cudaEvent_t event = nullptr;
+  PEN_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return event;
+}
+void event_destroy(void* event) noexcept { PEN_CUDA_REPORT(cudaEventDestroy(static_cast<cudaEvent_t>(event))); }
+void event_record(int index, void* event, void* stream) {
+  const DeviceScope scope(index);
+  PEN_CUDA(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)));
+}
+void event_hold(int index, void* event, void* stream) {
+  const DeviceScope scope(index);
+  PEN_CUDA(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0));
+}
+void event_wait(void* event) { PEN_CUDA(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); }
 
 }  // namespace pen::kernels::cuda

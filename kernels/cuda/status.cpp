@@ -5,13 +5,13 @@
 #include "base/log.h"
 
 namespace pen::kernels::cuda {
-namespace {
 
-// The place from the root of the sources, whatever folder they were compiled in.
 const char* from_root(const char* file) {
   const char* at = std::strstr(file, "kernels/cuda/");
   return at ? at : file;
 }
+
+namespace {
 
 std::string describe(cudaError_t status, const char* expression, const char* file, int line) {
   return str(expression, ": ", cudaGetErrorString(status), " [", cudaGetErrorName(status), "] (", from_root(file), ":",

@@ -1,12 +1,25 @@
 // Walks index spaces with plain loops on one thread.
 #pragma once
 
+#include <type_traits>
+#include <vector>
+
+#include "kernels/shared/team.h"
 #include "kernels/types.h"
 
 namespace pen::kernels::ref {
 
 struct Exec {
+  using Team = OneWorker;
   explicit Exec(const Context&) {}
+
+  // Working memory of a kernel, not initialised.
+  template <class T>
+  struct Memory {
+    Memory(const Exec&, std::int64_t n) : values(static_cast<std::size_t>(n)) {}
+    T* data() { return values.data(); }
+    std::vector<T> values;
+  };
 
   template <class F>
   void map(std::int64_t n, F f) const {
@@ -19,12 +32,12 @@ struct Exec {
   }
   template <class F>
   void rows(std::int64_t n, F f) const {
-    for (std::int64_t r = 0; r < n; ++r) f(r);
+    for (std::int64_t r = 0; r < n; ++r) f(r, Team{});
   }
   template <class F, class G>
   void reduce(std::int64_t rows, std::int64_t cols, F f, G g) const {
     for (std::int64_t r = 0; r < rows; ++r) {
-      double sum = 0;
+      std::invoke_result_t<F, std::int64_t, std::int64_t> sum{};
       for (std::int64_t c = 0; c < cols; ++c) sum += f(r, c);
       g(r, sum);
     }
@@ -33,7 +46,7 @@ struct Exec {
   void reduce_middle(std::int64_t outer, std::int64_t rows, std::int64_t cols, F f, G g) const {
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t c = 0; c < cols; ++c) {
-        double sum = 0;
+        std::invoke_result_t<F, std::int64_t, std::int64_t, std::int64_t> sum{};
         for (std::int64_t r = 0; r < rows; ++r) sum += f(o, r, c);
         g(o, c, sum);
       }

@@ -30,6 +30,17 @@ PEN_HD inline T mix(T image, T filling, T kept) {
   return filling + kept * (image - filling);
 }
 
+// Two sums that one walk takes together.
+struct TwoSums {
+  double first = 0, second = 0;
+  PEN_HD TwoSums& operator+=(const TwoSums& other) {
+    first += other.first;
+    second += other.second;
+    return *this;
+  }
+};
+PEN_HD inline TwoSums operator+(TwoSums a, const TwoSums& b) { return a += b; }
+
 template <class T>
 PEN_HD inline void store(T* y, index_t i, double value, Accum accum) {
   y[i] = accum == Accum::add ? static_cast<T>(static_cast<double>(y[i]) + value) : static_cast<T>(value);

@@ -1,9 +1,11 @@
 // Elementwise kernels and simple movements of rows and columns. `Exec` says how an index space is walked:
 //   map(n, f)                     f(i)
 //   grid(rows, cols, f)           f(row, col), columns fastest
-//   rows(n, f)                    f(row), one worker for a whole row
+//   rows(n, f)                    f(row, team), a team of workers for each row (team.h)
 //   reduce(rows, cols, f, g)      g(row, sum over col of f(row, col)), in double, in a fixed order
 //   reduce_middle(outer, rows, cols, f, g)   g(o, col, sum over row of f(o, row, col)), likewise
+//   Memory<T>(exec, n)            working memory of n elements
+// Sums are of f's type: double, or TwoSums where one pass takes two of them.
 #pragma once
 
 #include "kernels/shared/math.inl"

@@ -1,0 +1,271 @@
+// Convolutions on cuDNN: plans of conv_plan.h for float, our own kernels for double and for what cuDNN has no engine
+// for.
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "kernels/cuda/conv_plan.h"
+#include "kernels/cuda/named.h"
+#include "kernels/cuda/own.h"
+#include "kernels/cuda/status.h"
+#include "kernels/kernels.h"
+
+namespace pen::kernels::cuda {
+namespace {
+
+// The memory of one call. Weights (and their gradient) as K,R,S,C. residual may be `out`.
+struct Buffers {
+  const float *x = nullptr, *w = nullptr, *y = nullptr, *bias = nullptr, *residual = nullptr;  // y: dy
+  const std::uint8_t* open = nullptr;
+  float* out = nullptr;
+  std::uint8_t* positive = nullptr;
+};
+
+std::int64_t elements_of(const ConvSpec& spec, Role role) {
+  const Conv2d& d = spec.d;
+  if (role == Role::residual) role = spec.kind == ConvKind::forward ? Role::y : Role::x;
+  switch (role) {
+    case Role::x:
+      return d.n * d.h * d.w * d.c;
+    case Role::w:
+      return d.k * d.c / d.groups * d.r * d.s;
+    case Role::bias:
+      return d.k;
+    default:
+      return d.n * d.p * d.q * d.k;
+  }
+}
+
+Role output_of(ConvKind kind) {
+  return kind == ConvKind::forward ? Role::y : kind == ConvKind::data ? Role::x : Role::w;
+}
+
+// The plan, with what it leaves to us.
+void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const ConvPlan& plan, const Buffers& b) {
+  const std::int64_t n = elements_of(spec, output_of(spec.kind));
+  const bool in_place = spec.residual && b.residual == b.out;
+  Pointers pointers{};
+  const auto set = [&](Role role, const void* memory) { pointers.at(static_cast<std::size_t>(role)) = memory; };
+  set(Role::x, b.x);
+  set(Role::w, b.w);
+  set(Role::y, b.y);
+  set(Role::bias, b.bias);
+  // cuDNN does not promise to read a residual before it writes the same place: it gets a copy.
+  std::optional<Temporary> aside;
+  if (in_place) aside.emplace(static_cast<std::size_t>(n) * sizeof(float), libraries.stream());
+  if (plan.fused()) {
+    if (in_place)
+      PEN_CUDA(cudaMemcpyAsync(aside->as<float>(), b.residual, static_cast<std::size_t>(n) * sizeof(float),
+                               cudaMemcpyDeviceToDevice, libraries.stream()));
+    set(Role::residual, in_place ? aside->as<float>() : b.residual);
+    set(output_of(spec.kind), b.out);
+    plan.run(libraries, pointers);
+    if (spec.marks) own::mark_positive(ctx, n, b.out, b.positive);
+    if (spec.gate) own::add_and_gate<float>(ctx, n, b.out, nullptr, b.open, b.out);
+    return;
+  }
+  float* const sums = in_place ? aside->as<float>() : b.out;
+  set(output_of(spec.kind), sums);
+  plan.run(libraries, pointers);
+  if (spec.kind == ConvKind::forward && (spec.fusible() || spec.marks))
+    own::conv_epilogue(ctx, n / spec.d.k, spec.d.k, sums, b.bias, b.residual, spec.relu, b.out, b.positive);
+  if (spec.kind == ConvKind::data && (spec.residual || spec.gate))
+    own::add_and_gate(ctx, n, sums, b.residual, b.open, b.out);
+}
+
+// Memory for trying plans: never zeros, which would make products cheap.
+class TrialBuffers {
+ public:
+  TrialBuffers(const ConvSpec& spec, cudaStream_t stream) : stream_(stream) {
+    const auto floats = [&](Role role) { return static_cast<float*>(block(elements_of(spec, role) * 4, 0x3c)); };
+    const Role out = output_of(spec.kind);
+    buffers.x = floats(Role::x);
+    buffers.w = floats(Role::w);
+    buffers.y = floats(Role::y);
+    if (spec.bias) buffers.bias = floats(Role::bias);
+    if (spec.residual) buffers.residual = floats(Role::residual);
+    if (spec.gate) buffers.open = static_cast<std::uint8_t*>(block(elements_of(spec, out), 1));
+    if (spec.marks) buffers.positive = static_cast<std::uint8_t*>(block(elements_of(spec, out), 0));
+    buffers.out = floats(out);
+  }
+  Buffers buffers;
+
+ private:
+  void* block(std::int64_t bytes, int value) {
+    const auto size = static_cast<std::size_t>(bytes);
+    void* memory = blocks_.emplace_back(size, stream_).as<void>();
+    PEN_CUDA(cudaMemsetAsync(memory, value, size, stream_));
+    return memory;
+  }
+  cudaStream_t stream_;
+  std::vector<Temporary> blocks_;
+};
+
+// False where cuDNN has no engine.
+bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const Buffers& b) {
+  std::optional<TrialBuffers> trial;
+  const ConvPlan* plan = conv_plan(libraries, ctx, spec, [&](const ConvPlan& candidate) {
+    if (!trial) trial.emplace(spec, libraries.stream());
+    execute(libraries, ctx, spec, candidate, trial->buffers);
+  });
+  if (plan) execute(libraries, ctx, spec, *plan, b);
+  return plan != nullptr;
+}
+
+// K,C,R,S and K,R,S,C are the same where one of the axes that change places is 1.
+bool same_layout(const Conv2d& d) { return d.r * d.s == 1 || d.c / d.groups == 1; }
+
+// Weights as K,R,S,C: as they are, turned for this call, or a kept copy of weights that have a name.
+class Weights {
+ public:
+  Weights(Libraries& libraries, const Context& ctx, const Conv2d& d, const float* w) : memory_(w) {
+    if (same_layout(d)) return;
+    const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(float);
+    const auto turn = [&](float* to) {
+      own::weights_channels_last(ctx, d.k, d.c / d.groups, d.r * d.s, w, to);
+      return to;
+    };
+    if (d.weight_key == 0) {
+      memory_ = turn(turned_.emplace(bytes, libraries.stream()).as<float>());
+      return;
+    }
+    // A copy for each name; the ones not asked for longest go first.
+    struct Copy {
+      Temporary memory;
+      std::uint64_t asked;
+    };
+    constexpr std::size_t most = 1024;  // a network has some hundred
+    static std::mutex mutex;
+    static std::uint64_t calls = 0;
+    static auto& kept = *new std::map<std::pair<int, std::uint64_t>, Copy>;
+    const std::lock_guard lock(mutex);
+    const std::pair<int, std::uint64_t> name(ctx.device.index, d.weight_key);
+    auto found = kept.find(name);
+    if (found == kept.end()) {
+      if (kept.size() >= most)
+        kept.erase(std::min_element(kept.begin(), kept.end(),
+                                    [](const auto& a, const auto& b) { return a.second.asked < b.second.asked; }));
+      found = kept.emplace(name, Copy{Temporary(bytes, libraries.stream()), 0}).first;
+      turn(found->second.memory.as<float>());
+    }
+    found->second.asked = ++calls;
+    memory_ = found->second.memory.as<float>();
+  }
+  const float* get() const { return memory_; }
+
+ private:
+  const float* memory_;
+  std::optional<Temporary> turned_;
+};
+
+ConvSpec spec_of(const Context& ctx, const Conv2d& d, ConvKind kind) {
+  ConvSpec spec;
+  spec.kind = kind;
+  spec.d = d;
+  spec.math = ctx.math;
+  spec.deterministic = ctx.deterministic;
+  return spec;
+}
+
+void forward(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, const float* residual,
+             bool relu, float* y, std::uint8_t* positive) {
+  Libraries libraries(ctx);
+  if (d.n == 0) return;
+  ConvSpec spec = spec_of(ctx, d, ConvKind::forward);
+  spec.bias = b, spec.residual = residual, spec.relu = relu, spec.marks = positive;
+  Buffers buffers;
+  const Weights weights(libraries, ctx, d, w);
+  buffers.x = x, buffers.w = weights.get(), buffers.bias = b, buffers.residual = residual;
+  buffers.out = y, buffers.positive = positive;
+  if (run_plan(libraries, ctx, spec, buffers)) return;
+  const std::int64_t rows = d.n * d.p * d.q;
+  const Temporary sums(static_cast<std::size_t>(rows * d.k) * sizeof(float), libraries.stream());
+  own::conv2d_fwd<float>(ctx, d, x, w, nullptr, sums.as<float>());
+  own::conv_epilogue(ctx, rows, d.k, sums.as<float>(), b, residual, relu, y, positive);
+}
+
+void backward_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
+                   const std::uint8_t* open, float* dx) {
+  Libraries libraries(ctx);
+  if (d.n == 0) return;
+  ConvSpec spec = spec_of(ctx, d, ConvKind::data);
+  spec.residual = residual, spec.gate = open;
+  Buffers buffers;
+  const Weights weights(libraries, ctx, d, w);
+  buffers.y = dy, buffers.w = weights.get(), buffers.residual = residual, buffers.open = open, buffers.out = dx;
+  if (run_plan(libraries, ctx, spec, buffers)) return;
+  const std::int64_t n = d.n * d.h * d.w * d.c;
+  const Temporary sums(static_cast<std::size_t>(n) * sizeof(float), libraries.stream());
+  own::conv2d_bwd_data(ctx, d, dy, w, sums.as<float>());
+  own::add_and_gate(ctx, n, sums.as<float>(), residual, open, dx);
+}
+
+void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
+  Libraries libraries(ctx);
+  const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(float);
+  if (d.n == 0) {
+    if (accum == Accum::write) PEN_CUDA(cudaMemsetAsync(dw, 0, bytes, libraries.stream()));
+    return;
+  }
+  const bool direct = same_layout(d) && accum == Accum::write;
+  std::optional<Temporary> turned;
+  if (!direct) turned.emplace(bytes, libraries.stream());
+  Buffers buffers;
+  buffers.x = x, buffers.y = dy, buffers.out = direct ? dw : turned->as<float>();
+  if (!run_plan(libraries, ctx, spec_of(ctx, d, ConvKind::weight), buffers))
+    return own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum);
+  if (!direct) own::weights_channels_first(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<float>(), dw, accum);
+}
+
+}  // namespace
+
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, float* y) {
+  named("conv2d_fwd", [&] { forward(ctx, d, x, w, b, nullptr, false, y, nullptr); });
+}
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, float* dx) {
+  named("conv2d_bwd_data", [&] { backward_data(ctx, d, dy, w, nullptr, nullptr, dx); });
+}
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
+  named("conv2d_bwd_weight", [&] { backward_weight(ctx, d, x, dy, dw, accum); });
+}
+void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b,
+                      const float* residual, bool relu, float* y, std::uint8_t* positive) {
+  named("conv2d_fused_fwd", [&] { forward(ctx, d, x, w, b, residual, relu, y, positive); });
+}
+void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
+                           const std::uint8_t* open, float* dx) {
+  named("conv2d_fused_bwd_data", [&] { backward_data(ctx, d, dy, w, residual, open, dx); });
+}
+
+// Double is for checks: our own kernels.
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b, double* y) {
+  named("conv2d_fwd", [&] { own::conv2d_fwd(ctx, d, x, w, b, y); });
+}
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const double* dy, const double* w, double* dx) {
+  named("conv2d_bwd_data", [&] { own::conv2d_bwd_data(ctx, d, dy, w, dx); });
+}
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const double* x, const double* dy, double* dw,
+                       Accum accum) {
+  named("conv2d_bwd_weight", [&] { own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum); });
+}
+void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b,
+                      const double* residual, bool relu, double* y, std::uint8_t* positive) {
+  named("conv2d_fused_fwd", [&] {
+    const std::int64_t rows = d.n * d.p * d.q;
+    const Temporary sums(static_cast<std::size_t>(rows * d.k + 1) * sizeof(double), stream_of(ctx));
+    own::conv2d_fwd<double>(ctx, d, x, w, nullptr, sums.as<double>());
+    own::conv_epilogue(ctx, rows, d.k, sums.as<double>(), b, residual, relu, y, positive);
+  });
+}
+void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const double* dy, const double* w,
+                           const double* residual, const std::uint8_t* open, double* dx) {
+  named("conv2d_fused_bwd_data", [&] {
+    const std::int64_t n = d.n * d.h * d.w * d.c;
+    const Temporary sums(static_cast<std::size_t>(n + 1) * sizeof(double), stream_of(ctx));
+    own::conv2d_bwd_data(ctx, d, dy, w, sums.as<double>());
+    own::add_and_gate(ctx, n, sums.as<double>(), residual, open, dx);
+  });
+}
+
+}  // namespace pen::kernels::cuda

@@ -1,0 +1,94 @@
+// Our own kernels of the library twins: batch norm in training and pooling whole, and the parts of own.h.
+#include "kernels/cuda/own.h"
+
+#include "kernels/cuda/exec.cuh"
+#include "kernels/cuda/named.h"
+#include "kernels/kernels.h"
+#include "kernels/shared/conv.inl"
+#include "kernels/shared/norm_train.inl"
+#include "kernels/shared/pool.inl"
+
+namespace pen::kernels::cuda {
+namespace own {
+
+template <class real>
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, real* y) {
+  shared::conv2d_fwd<Exec>(ctx, d, x, w, b, y);
+}
+template <class real>
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, real* dx) {
+  shared::conv2d_bwd_data<Exec>(ctx, d, dy, w, dx);
+}
+template <class real>
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum) {
+  shared::conv2d_bwd_weight<Exec>(ctx, d, x, dy, dw, accum);
+}
+template <class real>
+void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const real* sums, const real* b,
+                   const real* residual, bool relu, real* y, std::uint8_t* positive) {
+  shared::conv_epilogue<Exec>(ctx, rows, k, sums, b, residual, relu, y, positive);
+}
+template <class real>
+void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive) {
+  shared::mark_positive<Exec>(ctx, n, y, positive);
+}
+template <class real>
+void add_and_gate(const Context& ctx, std::int64_t n, const real* sums, const real* residual, const std::uint8_t* open,
+                  real* dx) {
+  shared::add_and_gate<Exec>(ctx, n, sums, residual, open, dx);
+}
+template <class real>
+void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
+                           real* out) {
+  shared::weights_channels_last<Exec>(ctx, k, c, area, w, out);
+}
+template <class real>
+void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
+                            real* out, Accum accum) {
+  shared::weights_channels_first<Exec>(ctx, k, c, area, w, out, accum);
+}
+
+#define PEN_OWN(T)                                                                                                   \
+  template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, T*);                      \
+  template void conv2d_bwd_data<T>(const Context&, const Conv2d&, const T*, const T*, T*);                           \
+  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, T*, Accum);                  \
+  template void conv_epilogue<T>(const Context&, std::int64_t, std::int64_t, const T*, const T*, const T*, bool, T*, \
+                                 std::uint8_t*);                                                                     \
+  template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                             \
+  template void add_and_gate<T>(const Context&, std::int64_t, const T*, const T*, const std::uint8_t*, T*);          \
+  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);    \
+  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*,    \
+                                          Accum);
+PEN_OWN(float)
+PEN_OWN(double)
+#undef PEN_OWN
+
+}  // namespace own
+
+#define PEN_DEFINE(T)                                                                                                 \
+  void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* gamma, const T* beta, T* y, \
+                      T* mean, T* var) {                                                                              \
+    named("batch_norm_fwd", [&] { shared::batch_norm_fwd<Exec>(ctx, d, eps, x, gamma, beta, y, mean, var); });        \
+  }                                                                                                                   \
+  void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* gamma,         \
+                      const T* mean, const T* var, T* dx, T* dgamma, T* dbeta, Accum accum) {                         \
+    named("batch_norm_bwd",                                                                                           \
+          [&] { shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum); });     \
+  }                                                                                                                   \
+  void max_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {                     \
+    named("max_pool_fwd", [&] { shared::max_pool_fwd<Exec>(ctx, d, x, y, index); });                                  \
+  }                                                                                                                   \
+  void max_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) {             \
+    named("max_pool_bwd", [&] { shared::max_pool_bwd<Exec>(ctx, d, dy, index, dx); });                                \
+  }                                                                                                                   \
+  void avg_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y) {                                          \
+    named("avg_pool_fwd", [&] { shared::avg_pool_fwd<Exec>(ctx, d, x, y); });                                         \
+  }                                                                                                                   \
+  void avg_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, T* dx) {                                        \
+    named("avg_pool_bwd", [&] { shared::avg_pool_bwd<Exec>(ctx, d, dy, dx); });                                       \
+  }
+PEN_DEFINE(float)
+PEN_DEFINE(double)
+#undef PEN_DEFINE
+
+}  // namespace pen::kernels::cuda

@@ -1,0 +1,115 @@
+// Convolution without a library, and what stands around one. The sums are plain (slow), in double, in a fixed order:
+// CUDA runs double on them, and float where cuDNN has no engine. Weights are K,C/groups,R,S.
+#pragma once
+
+#include "kernels/shared/math.inl"
+
+namespace pen::kernels::shared {
+
+template <class Exec, class real>
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, real* y) {
+  Exec(ctx).grid(d.n * d.p * d.q, d.k, [=] PEN_HD(index_t o, index_t k) {
+    const index_t q = o % d.q, p = o / d.q % d.p, n = o / d.q / d.p;
+    const index_t cg = d.c / d.groups, first = k / (d.k / d.groups) * cg;
+    double sum = b ? static_cast<double>(b[k]) : 0.0;
+    for (index_t r = 0; r < d.r; ++r) {
+      const index_t h = p * d.stride - d.pad + r * d.dilation;
+      if (h < 0 || h >= d.h) continue;
+      for (index_t s = 0; s < d.s; ++s) {
+        const index_t v = q * d.stride - d.pad + s * d.dilation;
+        if (v < 0 || v >= d.w) continue;
+        const real* from = x + ((n * d.h + h) * d.w + v) * d.c + first;
+        for (index_t c = 0; c < cg; ++c)
+          sum += static_cast<double>(from[c]) * static_cast<double>(w[((k * cg + c) * d.r + r) * d.s + s]);
+      }
+    }
+    y[o * d.k + k] = static_cast<real>(sum);
+  });
+}
+
+template <class Exec, class real>
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, real* dx) {
+  Exec(ctx).grid(d.n * d.h * d.w, d.c, [=] PEN_HD(index_t i, index_t c) {
+    const index_t v = i % d.w, h = i / d.w % d.h, n = i / d.w / d.h;
+    const index_t cg = d.c / d.groups, kg = d.k / d.groups, first = c / cg * kg;
+    double sum = 0;
+    for (index_t r = 0; r < d.r; ++r) {
+      const index_t p = h + d.pad - r * d.dilation;
+      if (p < 0 || p % d.stride != 0 || p / d.stride >= d.p) continue;
+      for (index_t s = 0; s < d.s; ++s) {
+        const index_t q = v + d.pad - s * d.dilation;
+        if (q < 0 || q % d.stride != 0 || q / d.stride >= d.q) continue;
+        const real* from = dy + ((n * d.p + p / d.stride) * d.q + q / d.stride) * d.k + first;
+        for (index_t k = 0; k < kg; ++k)
+          sum +=
+              static_cast<double>(from[k]) * static_cast<double>(w[(((first + k) * cg + c % cg) * d.r + r) * d.s + s]);
+      }
+    }
+    dx[i * d.c + c] = static_cast<real>(sum);
+  });
+}
+
+template <class Exec, class real>
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum) {
+  const index_t cg = d.c / d.groups, kg = d.k / d.groups;
+  Exec(ctx).reduce(
+      d.k * cg * d.r * d.s, d.n * d.p * d.q,
+      [=] PEN_HD(index_t i, index_t o) {
+        const index_t s = i % d.s, r = i / d.s % d.r, c = i / d.s / d.r % cg, k = i / d.s / d.r / cg;
+        const index_t h = o / d.q % d.p * d.stride - d.pad + r * d.dilation;
+        const index_t v = o % d.q * d.stride - d.pad + s * d.dilation;
+        if (h < 0 || h >= d.h || v < 0 || v >= d.w) return 0.0;
+        return static_cast<double>(x[((o / d.q / d.p * d.h + h) * d.w + v) * d.c + k / kg * cg + c]) *
+               static_cast<double>(dy[o * d.k + k]);
+      },
+      [=] PEN_HD(index_t i, double sum) { store(dw, i, sum, accum); });
+}
+
+// y = act(sums + b + residual), act = ReLU if `relu`; b (K) and residual may be null, y may be either input. positive,
+// if wanted: 1 where y > 0.
+template <class Exec, class real>
+void conv_epilogue(const Context& ctx, index_t rows, index_t k, const real* sums, const real* b, const real* residual,
+                   bool relu, real* y, std::uint8_t* positive) {
+  Exec(ctx).grid(rows, k, [=] PEN_HD(index_t r, index_t c) {
+    const index_t i = r * k + c;
+    real v = sums[i];
+    if (b) v += b[c];
+    if (residual) v += residual[i];
+    if (relu) v = clamp_min(v, real(0));
+    y[i] = v;
+    if (positive) positive[i] = v > real(0);
+  });
+}
+
+// positive = 1 where y > 0, else 0
+template <class Exec, class real>
+void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* positive) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { positive[i] = y[i] > real(0); });
+}
+
+// dx = sums + residual where open is 1, else 0; residual and open may be null, dx may be either input.
+template <class Exec, class real>
+void add_and_gate(const Context& ctx, index_t n, const real* sums, const real* residual, const std::uint8_t* open,
+                  real* dx) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    const real v = residual ? sums[i] + residual[i] : sums[i];
+    dx[i] = !open || open[i] ? v : real(0);
+  });
+}
+
+// Weights K,C,area <-> K,area,C, which cuDNN wants beside N,H,W,C activations.
+template <class Exec, class real>
+void weights_channels_last(const Context& ctx, index_t k, index_t c, index_t area, const real* w, real* out) {
+  Exec(ctx).grid(k * area, c, [=] PEN_HD(index_t row, index_t i) {
+    out[row * c + i] = w[(row / area * c + i) * area + row % area];
+  });
+}
+template <class Exec, class real>
+void weights_channels_first(const Context& ctx, index_t k, index_t c, index_t area, const real* w, real* out,
+                            Accum accum) {
+  Exec(ctx).grid(k * c, area, [=] PEN_HD(index_t row, index_t i) {
+    store(out, row * area + i, static_cast<double>(w[(row / c * area + i) * c + row % c]), accum);
+  });
+}
+
+}  // namespace pen::kernels::shared

@@ -1,0 +1,71 @@
+// Batch norm in training: CUDA's twin, on one walk per direction for both sums of a channel. (The CPU's is in
+// cpu/norm.cpp, for its cache-sized pieces.)
+#pragma once
+
+#include "kernels/shared/math.inl"
+
+namespace pen::kernels::shared {
+
+template <class Exec, class real>
+void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const real* x, const real* gamma, const real* beta,
+                    real* y, real* mean, real* var) {
+  if (d.rows <= 0 || d.c <= 0) return;
+  const Exec exec(ctx);
+  const index_t n = d.c;
+  const double rows = static_cast<double>(d.rows);
+  typename Exec::template Memory<double> memory(exec, 2 * n);
+  double *const centre = memory.data(), *const scale = centre + n;
+  // Distances from the first row: a large mean costs no digits of the variance.
+  exec.reduce_middle(
+      1, d.rows, n,
+      [=] PEN_HD(index_t, index_t r, index_t c) {
+        const double v = static_cast<double>(x[r * n + c]) - static_cast<double>(x[c]);
+        return TwoSums{v, v * v};
+      },
+      [=] PEN_HD(index_t, index_t c, TwoSums sums) {
+        const double shifted = sums.first / rows, variance = sums.second / rows - shifted * shifted;
+        const double v = variance < 0 ? 0.0 : variance;  // NaN stays
+        centre[c] = static_cast<double>(x[c]) + shifted;
+        scale[c] = static_cast<double>(gamma[c]) / std::sqrt(v + eps);
+        mean[c] = static_cast<real>(centre[c]);
+        var[c] = static_cast<real>(v);
+      });
+  exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
+    const real m = static_cast<real>(centre[c]), s = static_cast<real>(scale[c]);
+    y[r * n + c] = (x[r * n + c] - m) * s + beta[c];
+  });
+}
+
+// dx = gamma/std (dy - mean(dy) - xhat mean(dy xhat)), xhat = (x - mean)/std: per channel a dy + b (x - mean) + k.
+template <class Exec, class real>
+void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const real* x, const real* dy, const real* gamma,
+                    const real* mean, const real* var, real* dx, real* dgamma, real* dbeta, Accum accum) {
+  if (d.c <= 0) return;
+  const Exec exec(ctx);
+  const index_t n = d.c;
+  const double rows = static_cast<double>(d.rows > 0 ? d.rows : 1);
+  typename Exec::template Memory<real> memory(exec, 3 * n);
+  real *const a = memory.data(), *const b = a + n, *const k = b + n;
+  exec.reduce_middle(
+      1, d.rows, n,
+      [=] PEN_HD(index_t, index_t r, index_t c) {
+        const double g = dy[r * n + c];
+        return TwoSums{g, g * (static_cast<double>(x[r * n + c]) - static_cast<double>(mean[c]))};
+      },
+      [=] PEN_HD(index_t, index_t c, TwoSums sums) {
+        const double inv_std = 1.0 / std::sqrt(static_cast<double>(var[c]) + eps);
+        const double dot = sums.second * inv_std, factor = static_cast<double>(gamma[c]) * inv_std;
+        if (dgamma) store(dgamma, c, dot, accum);
+        if (dbeta) store(dbeta, c, sums.first, accum);
+        a[c] = static_cast<real>(factor);
+        b[c] = static_cast<real>(-factor * inv_std * dot / rows);
+        k[c] = static_cast<real>(-factor * sums.first / rows);
+      });
+  if (!dx) return;
+  exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
+    const index_t i = r * n + c;
+    dx[i] = a[c] * dy[i] + b[c] * (x[i] - mean[c]) + k[c];
+  });
+}
+
+}  // namespace pen::kernels::shared

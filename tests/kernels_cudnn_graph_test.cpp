@@ -1,0 +1,132 @@
+// Graphs and engines of cuDNN for a GPU that is only described: cuDNN itself checks the descriptors, its heuristics
+// choose, and plans are built and read back. Needs a build with CUDA, no GPU.
+#include <doctest/doctest.h>
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/engine_count.h"
+#include "tests/cases.h"
+#include "tests/skip.h"
+
+using namespace pen;
+using namespace pen::kernels;
+using namespace pen::test;
+
+namespace {
+
+// An H100 in cuDNN's words.
+const char* const h100 =
+    R"({"deviceName": "NVIDIA H100 80GB HBM3", "cudaDeviceId": 0, "deviceVer": 900, "driverVer": 13000,
+  "maxGridSize": [2147483647, 65535, 65535], "maxBlockSize": [1024, 1024, 64], "regsPerBlock": 65536,
+  "multiProcessorCount": 132, "smClockRateKHz": 1980000, "memClockRateKHz": 2619000, "l2CacheSize": 52428800,
+  "warpSize": 32, "maxSharedMemoryPerBlock": 49152, "maxSharedMemoryPerBlockOptin": 232448,
+  "reservedSharedMemoryPerBlock": 1024, "maxRegistersPerSM": 65536, "pciDeviceId": 0, "maxCtasPerSM": 32,
+  "maxThreadsPerBlock": 1024, "maxThreadsPerSM": 2048, "isTccDriver": 0, "supportCoopLaunch": 1,
+  "totalGlobalMem": 85000000000, "smVersion": 900})";
+
+ConvSpec spec_of(const Conv2d& d, ConvKind kind, DType dtype, Math math) {
+  ConvSpec spec;
+  spec.d = d;
+  spec.kind = kind;
+  spec.dtype = dtype;
+  spec.math = math;
+  return spec;
+}
+
+// Layers of ResNet-50 at 224 pixels, batch 72 twice.
+std::vector<NamedConv> layers() {
+  std::vector<NamedConv> all{
+      {"stem",
+       {.n = 144, .h = 224, .w = 224, .c = 3, .k = 64, .r = 7, .s = 7, .p = 112, .q = 112, .stride = 2, .pad = 3}},
+      {"1x1", {.n = 144, .h = 56, .w = 56, .c = 64, .k = 256, .r = 1, .s = 1, .p = 56, .q = 56}},
+      {"3x3", {.n = 144, .h = 28, .w = 28, .c = 128, .k = 128, .r = 3, .s = 3, .p = 28, .q = 28, .pad = 1}},
+      {"3x3 stride 2",
+       {.n = 144, .h = 28, .w = 28, .c = 256, .k = 256, .r = 3, .s = 3, .p = 14, .q = 14, .stride = 2, .pad = 1}},
+      {"1x1 stride 2",
+       {.n = 144, .h = 14, .w = 14, .c = 1024, .k = 2048, .r = 1, .s = 1, .p = 7, .q = 7, .stride = 2}}};
+  return all;
+}
+
+struct Precision {
+  const char* name;
+  DType dtype;
+  Math math;
+};
+const Precision precisions[] = {{"fp32", DType::f32, Math::fp32},
+                                {"tf32", DType::f32, Math::tf32},
+                                {"bf16", DType::bf16, Math::fp32},
+                                {"fp16", DType::f16, Math::fp32}};
+
+}  // namespace
+
+TEST_CASE("cudnn: every layer of ResNet-50 has deterministic engines in every precision and direction") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  for (const NamedConv& layer : layers())
+    for (const Precision& p : precisions)
+      for (const ConvKind kind : {ConvKind::forward, ConvKind::data, ConvKind::weight}) {
+        const ConvSpec spec = spec_of(layer.d, kind, p.dtype, p.math);
+        CAPTURE(key_of(spec));
+        CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
+      }
+}
+
+TEST_CASE("cudnn: a forward layer with bias, residual and ReLU is one graph that has engines") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  for (const NamedConv& layer : layers())
+    for (const Precision& p : precisions) {
+      ConvSpec spec = spec_of(layer.d, ConvKind::forward, p.dtype, p.math);
+      spec.bias = spec.residual = spec.relu = true;
+      CAPTURE(key_of(spec));
+      CHECK(kernels::cuda::count_engines(spec, true, h100, 0).offered > 0);
+    }
+}
+
+TEST_CASE("cudnn: every float convolution of the parity cases has engines that are neither TF32 nor nondeterministic") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  for (const NamedConv& c : convolutions()) {
+    if (c.d.n == 0) continue;  // never asked for
+    for (const ConvKind kind : {ConvKind::forward, ConvKind::data, ConvKind::weight}) {
+      const ConvSpec spec = spec_of(c.d, kind, DType::f32, Math::fp32);
+      CAPTURE(key_of(spec));
+      CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
+    }
+  }
+}
+
+// Engines that compile at run time need the driver and build no plan here: some of the first ones do.
+TEST_CASE("cudnn: plans are built and read back from their text") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  for (const Precision& p : precisions)
+    for (const ConvKind kind : {ConvKind::forward, ConvKind::data, ConvKind::weight}) {
+      const ConvSpec spec = spec_of(layers()[2].d, kind, p.dtype, p.math);
+      CAPTURE(key_of(spec));
+      const auto count = kernels::cuda::count_engines(spec, false, h100, 4);
+      CHECK(count.built > 0);
+      CHECK(count.read_back == count.built);
+      CHECK(count.text_bytes > 0);
+    }
+}
+
+TEST_CASE("cudnn: TF32 and nondeterministic engines are more, and kept apart") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  const Conv2d d = layers()[2].d;
+  const auto offered = [&](Math math, bool deterministic) {
+    ConvSpec spec = spec_of(d, ConvKind::weight, DType::f32, math);
+    spec.deterministic = deterministic;
+    return kernels::cuda::count_engines(spec, false, h100, 0).offered;
+  };
+  CHECK(offered(Math::fp32, true) < offered(Math::tf32, true));
+  CHECK(offered(Math::fp32, true) < offered(Math::fp32, false));
+}
+
+TEST_CASE("cudnn: a GPU that is described wrongly is an error in cuDNN's words") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  const ConvSpec spec = spec_of(layers()[1].d, ConvKind::forward, DType::f32, Math::fp32);
+  try {
+    kernels::cuda::count_engines(spec, false, "{}", 0);
+    FAIL_CHECK("no error");
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::device);
+    CHECK(std::string(error.what()).find("CUDNN_STATUS_BAD_PARAM") != std::string::npos);
+    CHECK(std::string(error.what()).find("kernels/cuda/cudnn_descriptor.cpp") != std::string::npos);
+  }
+}
