@@ -1,6 +1,7 @@
 #include "tensor/tensor.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "kernels/kernels.h"
 #include "tensor/autograd.h"
@@ -9,6 +10,7 @@ namespace pen {
 namespace {
 
 thread_local kernels::Backend current_backend = kernels::Backend::native;
+std::atomic<ComputePolicy> current_policy{};
 
 Tensor make(Shape shape, DType dtype, std::shared_ptr<Storage> storage) {
   auto impl = std::make_shared<TensorImpl>();
@@ -33,7 +35,13 @@ std::string to_string(const Shape& shape) {
   return out + ")";
 }
 
-kernels::Context context(Device device) { return {device, current_backend, kernels::device::stream(device)}; }
+void set_compute_policy(ComputePolicy policy) { current_policy = policy; }
+ComputePolicy compute_policy() { return current_policy; }
+
+kernels::Context context(Device device) {
+  const ComputePolicy policy = current_policy;
+  return {device, current_backend, kernels::device::stream(device), policy.math, policy.deterministic};
+}
 
 BackendScope::BackendScope(kernels::Backend backend) : before_(current_backend) { current_backend = backend; }
 BackendScope::~BackendScope() { current_backend = before_; }
@@ -109,7 +117,6 @@ bool Tensor::unique() const { return impl_ && impl_.use_count() == 1 && impl_->s
 void Tensor::copy_out(void* to, DType dtype) const {
   const std::size_t bytes = static_cast<std::size_t>(numel()) * size_of(dtype);
   kernels::device::copy({}, to, device(), read(dtype), bytes, kernels::device::stream(device()));
-  if (device().is_cuda()) kernels::device::synchronize(device());
 }
 
 double Tensor::item() const {

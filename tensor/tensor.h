@@ -117,7 +117,15 @@ decltype(auto) dispatch(DType dtype, const char* what, F&& f) {
   return f.template operator()<float>();
 }
 
-// Where the kernels of this device run; the backend follows BackendScope.
+// How GPUs compute, for the whole process: see kernels::Context. The CPU's results do not depend on it.
+struct ComputePolicy {
+  kernels::Math math = kernels::Math::fp32;
+  bool deterministic = true;
+};
+void set_compute_policy(ComputePolicy policy);
+ComputePolicy compute_policy();
+
+// Where and how the kernels of this device run; the backend follows BackendScope.
 kernels::Context context(Device device);
 
 // Makes the calling thread's operations use the given backend while it lives (tests hold the plain loops against

@@ -17,15 +17,14 @@ namespace pen {
 LimitedSource::LimitedSource(const SampleSource& source, std::int64_t limit)
     : source_(source), size_(limit > 0 ? std::min(limit, source.size()) : source.size()) {}
 
-StepBatch to_device(const Batch& batch, Device device, std::int64_t classes) {
+StepBatch to_device(const Batch& batch, Uploader& uploader, std::int64_t classes) {
   for (std::size_t i = 0; i < batch.labels.size(); ++i)
     PEN_CHECK_AS(data, batch.labels[i] >= 0 && batch.labels[i] < classes, "'", batch.paths[i], "' has class ",
                  batch.labels[i], ", the classifier has ", classes, " classes");
   const std::int64_t side = batch.side;
   const Shape shape{batch.size, side, side, 3};
-  return {
-      Tensor::from_memory(batch.images.data(), static_cast<std::size_t>(numel_of(shape)), shape, DType::f32, device),
-      batch.labels};
+  return {uploader.upload(batch.images.data(), static_cast<std::size_t>(numel_of(shape)), shape, DType::f32),
+          batch.labels};
 }
 
 std::int64_t least_batch(Classifier& classifier, std::int64_t input_size, const std::vector<int>& taps) {
@@ -48,7 +47,8 @@ Session::Session(SessionOptions options, SessionHooks hooks, RunObjects objects,
       objects_(objects),
       train_(train),
       val_(val),
-      draws_(draws) {
+      draws_(draws),
+      uploader_(options_.device) {
   if (options_.resume) {
     remove_leftovers();
     const std::string path = options_.folder + "/last.chk";
@@ -133,7 +133,7 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
       continue;
     }
     const auto loaded = clock::now();
-    const StepBatch input = to_device(batch, options_.device, options_.classes);
+    const StepBatch input = to_device(batch, uploader_, options_.classes);
     Figures figures = hooks_.train(input, position_.epoch, position_.step, draws_);
     const auto done = clock::now();
     for (const auto& [name, value] : figures)
@@ -174,7 +174,7 @@ bool Session::validation(Figures& means) {
   Rng draws(draws_.seed(), draws_.stream() + 0x76616cu, 0);
   while (BatchPtr batch = val_->next()) {
     if (interrupt::requested()) return false;
-    logs.push_back(hooks_.validate(to_device(*batch, options_.device, options_.classes), draws));
+    logs.push_back(hooks_.validate(to_device(*batch, uploader_, options_.classes), draws));
     progress.advance(1, hooks_.line(logs.back()));
   }
   means = mean_figures(logs);

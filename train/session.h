@@ -9,6 +9,7 @@
 #include "data/loader.h"
 #include "data/metadata.h"
 #include "models/checkpoint.h"
+#include "tensor/upload.h"
 #include "train/metrics_log.h"
 #include "train/run_state.h"
 #include "train/step.h"
@@ -83,6 +84,7 @@ class Session {
   Loader& train_;
   Loader* val_;
   Rng draws_;
+  Uploader uploader_;
   RunPosition position_;
   std::unique_ptr<MetricsLog> log_;
   std::string last_saved_ = "none";
@@ -93,7 +95,8 @@ class Session {
 // this input size, because batch norm in training needs two values of each channel; else 1.
 std::int64_t least_batch(Classifier& classifier, std::int64_t input_size, const std::vector<int>& taps);
 
-// A loader's batch on the device. A label that the classifier does not have is a data error naming the image.
-StepBatch to_device(const Batch& batch, Device device, std::int64_t classes);
+// A loader's batch on the device, valid until the next. A label that the classifier does not have is a data error
+// naming the image.
+StepBatch to_device(const Batch& batch, Uploader& uploader, std::int64_t classes);
 
 }  // namespace pen

@@ -1,0 +1,55 @@
+#include "tensor/upload.h"
+
+#include <cstring>
+
+#include "base/parallel.h"
+
+namespace pen {
+
+Uploader::Uploader(Device device) : device_(device), slots_{Slot(device), Slot(device)} {}
+
+Uploader::~Uploader() {
+  for (Slot& slot : slots_) {
+    try {
+      slot.copied.wait();
+    } catch (const Error&) {  // the device is gone, and with it the copy
+    }
+    kernels::device::release_pinned(device_, slot.pinned);
+  }
+}
+
+Tensor Uploader::upload(const void* values, std::size_t count, Shape shape, DType dtype) {
+  if (!device_.is_cuda()) return Tensor::from_memory(values, count, std::move(shape), dtype, device_);
+  PEN_CHECK(static_cast<std::int64_t>(count) == numel_of(shape), count, " values do not fill a tensor of shape ",
+            to_string(shape));
+  const std::size_t bytes = count * size_of(dtype);
+  void* const compute = kernels::device::stream(device_);
+  void* const copies = kernels::device::copy_stream(device_);
+  // The batch before this one is in the other slot: what reads it is queued by now.
+  slots_[1 - next_].read.record(compute);
+  Slot& slot = slots_[next_];
+  next_ = 1 - next_;
+  slot.copied.wait();
+  if (slot.pinned_bytes < bytes) {
+    kernels::device::release_pinned(device_, slot.pinned);
+    slot.pinned = nullptr, slot.pinned_bytes = 0;
+    slot.pinned = kernels::device::allocate_pinned(device_, bytes);
+    slot.pinned_bytes = bytes;
+  }
+  parallel_for(static_cast<std::int64_t>(bytes), 1 << 20, [&](std::int64_t begin, std::int64_t end) {
+    std::memcpy(static_cast<char*>(slot.pinned) + begin, static_cast<const char*>(values) + begin,
+                static_cast<std::size_t>(end - begin));
+  });
+  if (!slot.tensor.defined() || !slot.tensor.unique() || slot.tensor.shape() != shape || slot.tensor.dtype() != dtype) {
+    slot.tensor = Tensor::empty(std::move(shape), dtype, device_);
+    // Memory of the pool may have readers that are queued on the compute stream.
+    slot.read.record(compute);
+  }
+  slot.read.hold(copies);
+  kernels::device::copy(device_, slot.tensor.mutable_bytes(), Device{}, slot.pinned, bytes, copies);
+  slot.copied.record(copies);
+  slot.copied.hold(compute);
+  return slot.tensor.detach();
+}
+
+}  // namespace pen

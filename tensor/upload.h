@@ -1,0 +1,43 @@
+// Batches on their way to a device: staged in pinned memory, copied on a stream of their own while the device computes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "tensor/tensor.h"
+
+namespace pen {
+
+// Two slots take turns, each with pinned memory and a tensor on the device; both are kept between batches, so that a
+// steady step allocates nothing. The order that makes this safe:
+//   - a copy into a slot's tensor waits for everything that was queued on the compute stream when the batch after the
+//     slot's former one was asked for: the last reader of the former batch was among it;
+//   - the compute stream waits for the copy before it runs what is queued after upload();
+//   - the CPU writes to a slot's pinned memory when its former copy has ended.
+// On the CPU a batch is one copy.
+class Uploader {
+ public:
+  explicit Uploader(Device device);
+  ~Uploader();
+  Uploader(const Uploader&) = delete;
+  Uploader& operator=(const Uploader&) = delete;
+
+  // `count` values of the type as a tensor of the shape. `values` may change as soon as the call returns. The tensor
+  // must not be kept beyond the next upload; one that still is gets memory of its own, and the slot a new tensor.
+  Tensor upload(const void* values, std::size_t count, Shape shape, DType dtype);
+
+ private:
+  struct Slot {
+    explicit Slot(Device device) : copied(device), read(device) {}
+    Tensor tensor;  // of the largest size so far, as bytes
+    void* pinned = nullptr;
+    std::size_t pinned_bytes = 0;
+    kernels::device::Mark copied, read;
+  };
+  Device device_;
+  std::array<Slot, 2> slots_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace pen
