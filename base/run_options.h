@@ -47,7 +47,10 @@ void add_compute_options(OptionsOf<T>& table) {
            "auto, cpu, cuda or cuda:1; auto takes the first GPU that this build can use, else the CPU")
       .placeholder("DEVICE")
       .changes_on_resume();
-  table.add("precision", &ComputeOptions::precision, "number format of activations and weights").one_of({"fp32"});
+  table
+      .add("precision", &ComputeOptions::precision,
+           "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits")
+      .one_of({"fp32", "tf32"});
   table.add("seed", &ComputeOptions::seed, "all randomness follows from it").at_least(0);
   table.add("deterministic", &ComputeOptions::deterministic,
             "equal bits in every run on the same device, also where a faster way exists; on the CPU always so");

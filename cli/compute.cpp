@@ -4,6 +4,7 @@
 #include "cli/environment.h"
 #include "kernels/kernels.h"
 #include "tensor/memory.h"
+#include "tensor/tensor.h"
 
 namespace pen::cli {
 
@@ -11,6 +12,10 @@ Device open_device(const ComputeOptions& options) {
   set_threads(static_cast<int>(options.threads));
   const Device device = parse_device(options.device);
   set_memory_limit(device, static_cast<std::uint64_t>(options.memory_limit * (1 << 30)));
+  const bool tf32 = options.precision == "tf32";
+  PEN_CHECK_AS(usage, !tf32 || device.is_cuda(), "--precision tf32 is a GPU's way to multiply, and the device is ",
+               name_of(device));
+  set_compute_policy({tf32 ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda()});
   return device;
 }
 

@@ -88,6 +88,7 @@ Environment environment() {
   env.cpu_features = cpu_features();
   env.libraries = library_versions();
   env.cuda_built = kernels::cuda::built();
+  env.cuda_build = kernels::cuda::build_description();
   const int count = kernels::device::cuda_count();
   for (int i = 0; i < count; ++i) env.gpus.push_back(kernels::device::cuda_description(i));
   std::error_code ignored;
@@ -115,7 +116,7 @@ void write_json(JsonWriter& out, const Environment& env) {
   out.field("build_type", env.build_type).field("system", env.system).field("processor", env.processor);
   out.field("cpu_features", env.cpu_features).key("libraries").begin_object();
   for (const auto& [name, number] : env.libraries) out.field(name, number);
-  out.end_object().field("cuda_built", env.cuda_built).field("gpus", env.gpus);
+  out.end_object().field("cuda_built", env.cuda_built).field("cuda_build", env.cuda_build).field("gpus", env.gpus);
   if (!env.gpu_note.empty()) out.field("gpu_note", env.gpu_note);
   out.field("threads", env.threads).field("cores", env.cores);
   out.field("memory_bytes", env.memory_bytes).field("memory_available_bytes", env.memory_available_bytes);
@@ -134,7 +135,7 @@ std::string environment_table(const Environment& env) {
   row("threads", fmt::format("{} of {} cores", env.threads, env.cores));
   row("memory", fmt::format("{}, {} available", gibibytes(env.memory_bytes), gibibytes(env.memory_available_bytes)));
   for (const auto& [name, number] : env.libraries) row(name, number);
-  row("CUDA", env.cuda_built ? "in this build" : "not in this build");
+  row("CUDA", env.cuda_built ? env.cuda_build : "not in this build");
   for (const std::string& gpu : env.gpus) row("GPU", gpu);
   if (env.gpus.empty()) row("GPU", env.gpu_note.empty() ? "none found" : env.gpu_note);
   return out;

@@ -18,6 +18,7 @@ struct Environment {
   std::vector<std::string> cpu_features;                       // those that our kernels and oneDNN look for
   std::vector<std::pair<std::string, std::string>> libraries;  // name and version in use
   bool cuda_built = false;
+  std::string cuda_build;         // versions and architectures; empty without CUDA
   std::vector<std::string> gpus;  // usable by this build: name, memory, compute capability
   std::string gpu_note;           // why there are none, though the machine seems to have some; else empty
   std::int64_t threads = 0;       // that computations use

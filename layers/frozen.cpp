@@ -42,6 +42,11 @@ struct Pass {
   std::vector<Dims> steps;
 };
 
+// Whether a sum may be written over its residual. On a GPU the library would need a copy of the residual.
+bool reusable(const Tensor& residual) {
+  return residual.defined() && residual.unique() && !residual.device().is_cuda();
+}
+
 // logits += 0 * sum of the image: nothing for a finite image, NaN for any other, whatever the fused ReLUs made of it.
 void spoil_if_not_finite(const Tensor& x, Tensor& logits) {
   const std::int64_t n = x.size(0), each = n ? x.numel() / n : 0, classes = logits.size(1);
@@ -104,7 +109,7 @@ class ForwardPass {
     if (residual.defined())
       PEN_CHECK(residual.shape() == shape, "frozen network: residual ", to_string(residual.shape()), " for ",
                 to_string(shape));
-    Tensor y = residual.defined() && residual.unique() ? residual : empty_with(x, shape);
+    Tensor y = reusable(residual) ? residual : empty_with(x, shape);
     if (pass_) {
       pass_->steps[i].conv = d;
       if (s.relu) pass_->open[at(s.out)] = open = Tensor::empty(shape, DType::u8, x.device());
@@ -186,7 +191,7 @@ class BackwardPass {
     const Tensor sum = std::move(sums_[at(s.in)]);
     const Tensor& gate = pass_.open[at(s.in)];
     const bool closes = --missing_[at(s.in)] == 0 && gate.defined();
-    Tensor dx = sum.defined() && sum.unique() ? sum : empty_with(g, dims.in);
+    Tensor dx = reusable(sum) ? sum : empty_with(g, dims.in);
     dispatch(g.dtype(), "frozen network", [&]<class T>() {
       kernels::conv2d_fused_bwd_data(context(g.device()), dims.conv, g.data<T>(), s.weight.data<T>(),
                                      sum.defined() ? sum.data<T>() : nullptr,
