@@ -25,13 +25,18 @@ inline std::string shell_quoted(const std::string& word) {
 }
 
 // `tail` is appended as it is: redirections.
-inline Ended penumbra(const std::vector<std::string>& words, const std::string& tail = {}) {
+inline Ended run_program(const std::string& program, const std::vector<std::string>& words,
+                         const std::string& tail = {}) {
   const ScratchFolder folder;
-  std::string command = shell_quoted(pen::test::program_path());
+  std::string command = shell_quoted(program);
   for (const std::string& word : words) command.append(" ").append(shell_quoted(word));
   command += " >" + folder / "out" + " 2>" + folder / "err" + " </dev/null " + tail;
   const int status = std::system(command.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(folder / "out"), slurp(folder / "err")};
+}
+
+inline Ended penumbra(const std::vector<std::string>& words, const std::string& tail = {}) {
+  return run_program(pen::test::program_path(), words, tail);
 }
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

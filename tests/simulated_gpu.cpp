@@ -1,0 +1,235 @@
+// A GPU made of addresses that nobody can read or write: behind each lies ordinary memory that only its own kernels and
+// copies find. Linked in front of the CUDA backend, it makes "cuda:0" exist on every machine: each access to device
+// memory from outside is a segmentation fault, each host pointer that is given to a kernel an error. What runs on it
+// handles its memory as a GPU needs it; the bodies are the single-source ones that CUDA compiles too (cuBLAS and cuDNN
+// are replaced by plain loops).
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "kernels/cpu/exec.h"
+#include "kernels/cuda/device.h"
+#include "kernels/kernels.h"
+#include "kernels/shared/all.inl"
+#include "kernels/shared/conv.inl"
+#include "kernels/shared/norm_train.inl"
+#include "kernels/shared/pool.inl"
+
+namespace pen::kernels::cuda {
+namespace {
+
+// Two ranges of the same size: the closed one gives the addresses, the open one has the memory.
+class Arena {
+ public:
+  void* take(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t size = (bytes + 255) / 256 * 256;
+    if (auto& list = free_[size]; !list.empty()) {
+      void* block = list.back();
+      list.pop_back();
+      return block;
+    }
+    PEN_CHECK_AS(device, used_ + size <= reserved, "simulated GPU: out of memory: ", bytes, " bytes");
+    void* block = closed_ + used_;
+    used_ += size;
+    sizes_[block] = size;
+    return block;
+  }
+  void give(void* block) {
+    const std::lock_guard lock(mutex_);
+    free_[sizes_.at(block)].push_back(block);
+  }
+  bool owns(const void* p) const { return p >= closed_ && p < closed_ + reserved; }
+  // The memory behind an address of ours.
+  std::uint8_t* behind(const void* p) const { return open_ + (static_cast<const std::uint8_t*>(p) - closed_); }
+
+ private:
+  static constexpr std::size_t reserved = std::size_t{1} << 36;
+  static std::uint8_t* reserve(int protection) {
+    void* base = ::mmap(nullptr, reserved, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    PEN_CHECK_AS(device, base != MAP_FAILED, "simulated GPU: no address space");
+    return static_cast<std::uint8_t*>(base);
+  }
+  std::uint8_t* const closed_ = reserve(PROT_NONE);
+  std::uint8_t* const open_ = reserve(PROT_READ | PROT_WRITE);
+  std::size_t used_ = 0;
+  std::map<std::size_t, std::vector<void*>> free_;
+  std::map<void*, std::size_t> sizes_;
+  std::mutex mutex_;
+};
+
+Arena& arena() {
+  static auto& a = *new Arena;
+  return a;
+}
+
+// Calls a body with the memory behind each pointer; a context must be of this GPU.
+template <class Body>
+class Launch {
+ public:
+  Launch(const char* kernel, Body body) : kernel_(kernel), body_(body) {}
+  template <class... Arguments>
+  void operator()(const Arguments&... arguments) const {
+    body_(resolved(arguments)...);
+  }
+
+ private:
+  template <class T>
+  const T& resolved(const T& value) const {
+    return value;
+  }
+  template <class T>
+  T* resolved(T* const& pointer) const {
+    if (!pointer) return nullptr;
+    PEN_CHECK_AS(device, arena().owns(pointer), kernel_, ": a pointer to host memory");
+    return reinterpret_cast<T*>(arena().behind(pointer));
+  }
+  const Context& resolved(const Context& ctx) const {
+    if (ctx.device != Device{Device::Kind::cuda, 0})
+      fail(ErrorKind::device, str(kernel_, ": cuda:", ctx.device.index, ": no such GPU; 1 found"), "use cuda:0");
+    PEN_CHECK_AS(device, ctx.stream == nullptr || ctx.stream == device_stream(0), kernel_, ": an unknown stream");
+    return ctx;
+  }
+  const char* kernel_;
+  Body body_;
+};
+
+void check_index(int index) { PEN_CHECK_AS(device, index == 0, "cuda:", index, ": no such GPU; 1 found"); }
+
+// Rows of sums as a GPU's twin has them: apart from the result, so that a residual may be the result.
+template <class T>
+std::vector<T> room(std::int64_t n) {
+  return std::vector<T>(static_cast<std::size_t>(n));
+}
+
+}  // namespace
+
+bool built() { return true; }
+std::string build_description() { return "simulated"; }
+int device_count() { return 1; }
+std::string device_description(int index) {
+  check_index(index);
+  return "simulated GPU (ordinary memory, protected)";
+}
+void* device_allocate(int index, std::size_t bytes) {
+  check_index(index);
+  return bytes ? arena().take(bytes) : nullptr;
+}
+void device_release(int, void* memory) noexcept {
+  if (memory) arena().give(memory);
+}
+void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void*) {
+  if (bytes == 0) return;
+  PEN_CHECK_AS(device, to.is_cuda() || from.is_cuda(), "device_copy: neither side is on a GPU");
+  PEN_CHECK_AS(device, to.is_cuda() == arena().owns(destination) && from.is_cuda() == arena().owns(source),
+               "device_copy: a pointer is not of the device that it was said to be of");
+  std::memmove(to.is_cuda() ? arena().behind(destination) : destination,
+               from.is_cuda() ? arena().behind(source) : source, bytes);
+}
+void device_zero(int index, void* memory, std::size_t bytes, void*) {
+  check_index(index);
+  if (bytes == 0) return;
+  PEN_CHECK_AS(device, arena().owns(memory), "device_zero: a pointer to host memory");
+  std::memset(arena().behind(memory), 0, bytes);
+}
+void device_synchronize(int index) { check_index(index); }
+void* device_stream(int index) {
+  check_index(index);
+  static int stream = 0;
+  return &stream;
+}
+
+void* device_copy_stream(int index) {
+  check_index(index);
+  static int stream = 0;
+  return &stream;
+}
+void* pinned_allocate(int index, std::size_t bytes) {
+  check_index(index);
+  return bytes ? std::malloc(bytes) : nullptr;
+}
+void pinned_release(void* memory) noexcept { std::free(memory); }
+void* event_create(int index) {
+  check_index(index);
+  return new int(0);
+}
+void event_destroy(void* event) noexcept { delete static_cast<int*>(event); }
+void event_record(int, void*, void*) {}  // work is done when its call returns
+void event_hold(int, void*, void*) {}
+void event_wait(void*) {}
+
+#define PEN_KERNEL(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
+#define PEN_KERNEL_library(name, parameters, arguments)
+#define PEN_KERNEL_shared(name, parameters, arguments)                                        \
+  void name parameters {                                                                      \
+    Launch(#name, [](const auto&... given) { shared::name<cpu::Exec>(given...); }) arguments; \
+  }
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+#undef PEN_KERNEL
+
+// The library kernels: the bodies that CUDA has for them, plain loops for cuBLAS.
+namespace body {
+
+#define PEN_SAME(name)                                    \
+  template <class... Arguments>                           \
+  void name(const Context& ctx, Arguments... arguments) { \
+    shared::name<cpu::Exec>(ctx, arguments...);           \
+  }
+PEN_SAME(conv2d_fwd)
+PEN_SAME(conv2d_bwd_data)
+PEN_SAME(conv2d_bwd_weight)
+PEN_SAME(batch_norm_fwd)
+PEN_SAME(batch_norm_bwd)
+PEN_SAME(max_pool_fwd)
+PEN_SAME(max_pool_bwd)
+PEN_SAME(avg_pool_fwd)
+PEN_SAME(avg_pool_bwd)
+#undef PEN_SAME
+
+template <class T>
+void matmul(const Context& ctx, const Matmul& d, const T* a, const T* b, T* c, Accum accum) {
+  ref::matmul(ctx, d, a, b, c, accum);
+}
+
+template <class T>
+void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* w, const T* b, const T* residual,
+                      bool relu, T* y, std::uint8_t* positive) {
+  const std::int64_t rows = d.n * d.p * d.q;
+  std::vector<T> sums = room<T>(rows * d.k);
+  shared::conv2d_fwd<cpu::Exec>(ctx, d, x, w, static_cast<const T*>(nullptr), sums.data());
+  shared::conv_epilogue<cpu::Exec>(ctx, rows, d.k, static_cast<const T*>(sums.data()), b, residual, relu, y, positive);
+}
+template <class T>
+void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+                           const std::uint8_t* open, T* dx) {
+  std::vector<T> sums = room<T>(d.n * d.h * d.w * d.c);
+  shared::conv2d_bwd_data<cpu::Exec>(ctx, d, dy, w, sums.data());
+  shared::add_and_gate<cpu::Exec>(ctx, static_cast<std::int64_t>(sums.size()), static_cast<const T*>(sums.data()),
+                                  residual, open, dx);
+}
+
+}  // namespace body
+
+#define PEN_KERNEL(kind, name, parameters, arguments) PEN_RUN_##kind(name, parameters, arguments)
+#define PEN_RUN_shared(name, parameters, arguments)
+#define PEN_RUN_library(name, parameters, arguments)                             \
+  void name parameters {                                                         \
+    Launch(#name, [](const auto&... given) { body::name(given...); }) arguments; \
+  }
+#define real float
+#include "kernels/kernels.def"
+#undef real
+#define real double
+#include "kernels/kernels.def"
+#undef real
+
+}  // namespace pen::kernels::cuda
