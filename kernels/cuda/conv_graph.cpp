@@ -206,9 +206,8 @@ bool admits(const ConvSpec& spec, const EngineNotes& notes) {
   if (spec.deterministic && notes.nondeterministic) return false;
   if (notes.reduced_reduction) return false;
   if (spec.dtype != DType::f32) return true;
-  if (notes.fft || notes.winograd) return false;
-  // TF32 engines carry both notes: they round float32 inputs for tensor cores.
-  return spec.math == Math::tf32 || (!notes.tensor_core && !notes.down_converts);
+  if (notes.fft || notes.winograd || notes.down_converts) return false;
+  return spec.math == Math::tf32 || !notes.tensor_core;
 }
 
 std::vector<Descriptor> engine_configs(const ConvSpec& spec, const Descriptor& graph, const Descriptor* device) {

@@ -11,7 +11,7 @@
 namespace pen::kernels::cuda {
 
 bool built();  // whether this build has the CUDA backend
-// "CUDA 13.0 for 80-real 90a-real 90-virtual, cuDNN 9.19.0, cuBLAS 13.1.0"; empty without CUDA
+// "13.0 for 80-real 90a-real 90-virtual, cuDNN 9.19.0, cuBLAS 13.1.0"; empty without CUDA
 std::string build_description();
 int device_count();  // GPUs that the driver shows; 0 without CUDA, without a driver or without a GPU
 // "NVIDIA H200, 139.8 GiB, compute capability 9.0, 132 multiprocessors"

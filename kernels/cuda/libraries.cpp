@@ -125,9 +125,8 @@ std::string build_description() {
   for (const libraryPropertyType part : {MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL})
     PEN_CUBLAS(cublasGetProperty(part, &blas[part]));
   const std::size_t cudnn = cudnnGetVersion();
-  return str("CUDA ", CUDART_VERSION / 1000, '.', CUDART_VERSION % 1000 / 10, " for ", PENUMBRA_CUDA_ARCHITECTURES,
-             ", cuDNN ", cudnn / 10000, '.', cudnn / 100 % 100, '.', cudnn % 100, ", cuBLAS ", blas[0], '.', blas[1],
-             '.', blas[2]);
+  return str(CUDART_VERSION / 1000, '.', CUDART_VERSION % 1000 / 10, " for ", PENUMBRA_CUDA_ARCHITECTURES, ", cuDNN ",
+             cudnn / 10000, '.', cudnn / 100 % 100, '.', cudnn % 100, ", cuBLAS ", blas[0], '.', blas[1], '.', blas[2]);
 }
 
 std::string cudnn_version() { return str("cuDNN ", cudnnGetVersion()); }

@@ -35,7 +35,15 @@ void* device_allocate(int index, std::size_t bytes) {
   gpu(index);
   const DeviceScope scope(index);
   void* memory = nullptr;
-  const cudaError_t status = cudaMalloc(&memory, bytes);
+  cudaError_t status = cudaMalloc(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {  // the pool of temporary memory may hold what is missing
+    (void)cudaGetLastError();
+    cudaMemPool_t pool = nullptr;
+    PEN_CUDA(cudaDeviceSynchronize());
+    PEN_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
+    PEN_CUDA(cudaMemPoolTrimTo(pool, 0));
+    status = cudaMalloc(&memory, bytes);
+  }
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     return nullptr;
