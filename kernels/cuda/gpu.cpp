@@ -51,7 +51,7 @@ double TimedSpan::end(cudaStream_t stream) {
 }
 
 Temporary::Temporary(std::size_t bytes, cudaStream_t stream) : stream_(stream) {
-  PEN_CUDA(cudaMallocAsync(&memory_, bytes, stream));
+  if (bytes > 0) PEN_CUDA(cudaMallocAsync(&memory_, bytes, stream));
 }
 Temporary::~Temporary() {
   if (memory_) PEN_CUDA_REPORT(cudaFreeAsync(memory_, stream_));
