@@ -112,8 +112,22 @@ void check_training(const Gpu& gpu) {
                   training().val,
                   "--max_steps",
                   "4"};
-  const Words ca{"--lambda_tv", "0.001", "--mask_in_criterion", "crossentropy", "--zoo_mode",  "historic",
-                 "--save_freq", "1",     "--prob_historic",     "0.5",          "--max_steps", "4"};
+  const Words ca{"--lr",
+                 "0.00001",
+                 "--lr_casme",
+                 "0.00001",
+                 "--lambda_tv",
+                 "0.001",
+                 "--mask_in_criterion",
+                 "crossentropy",
+                 "--zoo_mode",
+                 "historic",
+                 "--save_freq",
+                 "1",
+                 "--prob_historic",
+                 "0.5",
+                 "--max_steps",
+                 "4"};
   const std::pair<std::string, Words> runs[] = {
       {"fix", fix},
       {"fix-unfused", fix + Words{"--fuse", "false"}},

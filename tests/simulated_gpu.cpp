@@ -73,8 +73,9 @@ class Launch {
  public:
   Launch(const char* kernel, Body body) : kernel_(kernel), body_(body) {}
   template <class... Arguments>
-  void operator()(const Arguments&... arguments) const {
-    body_(resolved(arguments)...);
+  void operator()(const Context& ctx, const Arguments&... arguments) const {
+    check(ctx);
+    body_(ctx, resolved(arguments)...);
   }
 
  private:
@@ -88,11 +89,10 @@ class Launch {
     PEN_CHECK_AS(device, arena().owns(pointer), kernel_, ": a pointer to host memory");
     return reinterpret_cast<T*>(arena().behind(pointer));
   }
-  const Context& resolved(const Context& ctx) const {
+  void check(const Context& ctx) const {
     if (ctx.device != Device{Device::Kind::cuda, 0})
       fail(ErrorKind::device, str(kernel_, ": cuda:", ctx.device.index, ": no such GPU; 1 found"), "use cuda:0");
     PEN_CHECK_AS(device, ctx.stream == nullptr || ctx.stream == device_stream(0), kernel_, ": an unknown stream");
-    return ctx;
   }
   const char* kernel_;
   Body body_;
