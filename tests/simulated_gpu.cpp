@@ -33,7 +33,7 @@ class Arena {
       list.pop_back();
       return block;
     }
-    PEN_CHECK_AS(device, used_ + size <= reserved, "simulated GPU: out of memory: ", bytes, " bytes");
+    if (size > reserved - used_) return nullptr;
     void* block = closed_ + used_;
     used_ += size;
     sizes_[block] = size;
@@ -42,6 +42,10 @@ class Arena {
   void give(void* block) {
     const std::lock_guard lock(mutex_);
     free_[sizes_.at(block)].push_back(block);
+  }
+  std::uint64_t left() {
+    const std::lock_guard lock(mutex_);
+    return reserved - used_;
   }
   bool owns(const void* p) const { return p >= closed_ && p < closed_ + reserved; }
   // The memory behind an address of ours.
@@ -118,6 +122,10 @@ std::string device_description(int index) {
 void* device_allocate(int index, std::size_t bytes) {
   check_index(index);
   return bytes ? arena().take(bytes) : nullptr;
+}
+std::uint64_t device_free_memory(int index) {
+  check_index(index);
+  return arena().left();
 }
 void device_release(int, void* memory) noexcept {
   if (memory) arena().give(memory);
