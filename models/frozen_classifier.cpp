@@ -11,6 +11,8 @@ class FrozenClassifier : public Classifier {
         classes_(network.classes()),
         arch_(network.arch()),
         width_(network.width()) {
+    // The weights are inside the plan. This stands for them where a module is asked for its device and type.
+    add_buffer("weights", Tensor::empty({0}, network.dtype(), network.device()));
     eval();
   }
   ClassifierOutput forward(const Tensor& x) override {
