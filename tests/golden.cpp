@@ -108,21 +108,4 @@ std::uint64_t Golden::seed() const {
   return it == file_.metadata().end() ? 0 : std::stoull(it->second);
 }
 
-std::vector<float> fill(const std::string& name, const std::vector<std::int64_t>& shape, std::uint64_t seed) {
-  std::uint64_t state = 0xcbf29ce484222325ull;
-  for (const char ch : name) state = (state ^ static_cast<unsigned char>(ch)) * 0x100000001b3ull;
-  state ^= seed;
-  std::int64_t n = 1;
-  for (const std::int64_t d : shape) n *= d;
-  std::vector<float> out(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    std::uint64_t z = state + (i + 1) * 0x9E3779B97F4A7C15ull;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    z ^= z >> 31;
-    out[i] = static_cast<float>(static_cast<double>(z >> 40) * 0x1p-24 * 2 - 1);
-  }
-  return out;
-}
-
 }  // namespace pen::test

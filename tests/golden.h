@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/fixed_values.h"
 #include "tensor/safetensors.h"
 
 namespace pen::test {
@@ -39,7 +40,9 @@ class Golden {
   SafetensorsFile file_;
 };
 
-// fill(name, shape) of the recordings: splitmix64 over fnv1a64(name) XOR seed, values in [-1, 1).
-std::vector<float> fill(const std::string& name, const std::vector<std::int64_t>& shape, std::uint64_t seed = 0);
+// fill(name, shape) of the recordings.
+inline std::vector<float> fill(const std::string& name, const Shape& shape, std::uint64_t seed = 0) {
+  return fixed_values(name, shape, seed);
+}
 
 }  // namespace pen::test

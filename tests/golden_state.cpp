@@ -6,41 +6,6 @@
 #include "base/check.h"
 
 namespace pen::test {
-namespace {
-
-std::vector<float> state_values(const std::string& prefix, const NamedTensor& entry, std::uint64_t seed) {
-  const Shape& shape = entry.tensor.shape();
-  std::vector<float> v = fill(prefix + entry.name, shape, seed);
-  const auto each = [&](auto f) { std::transform(v.begin(), v.end(), v.begin(), f); };
-  if (shape.size() >= 2) {
-    const double fan_in = static_cast<double>(numel_of(shape)) / static_cast<double>(shape[0]);
-    const float scale = static_cast<float>(std::sqrt(3.0 / fan_in));
-    each([&](float x) { return x * scale; });
-  } else if (entry.name.ends_with("running_var")) {
-    each([](float x) { return 1.0f + 0.5f * x; });
-  } else if (entry.name.ends_with("running_mean") || entry.name.ends_with("bias")) {
-    each([](float x) { return 0.1f * x; });
-  } else {
-    PEN_CHECK(entry.name.ends_with("weight"), "fill_state: no rule for ", entry.name);
-    each([](float x) { return 0.75f + 0.25f * x; });
-  }
-  return v;
-}
-
-bool is_float(const Tensor& t) { return t.dtype() == DType::f32 || t.dtype() == DType::f64; }
-
-}  // namespace
-
-void fill_state(Module& module, const std::string& prefix, std::uint64_t seed) {
-  for (const NamedTensor& entry : module.state()) {
-    Tensor to = entry.tensor.detach();
-    if (is_float(to))
-      to.copy_from(Tensor::from(state_values(prefix, entry, seed), to.shape()).to(to.dtype()).to(to.device()));
-    else
-      to.copy_from(Tensor::zeros(to.shape(), to.dtype(), to.device()));
-  }
-}
-
 Tensor fill_activation(const std::string& name, const Shape& nchw, std::uint64_t seed, DType dtype, float factor) {
   const std::vector<float> v = fill(name, nchw, seed);
   const std::int64_t n = nchw.at(0), c = nchw.at(1), area = nchw.at(2) * nchw.at(3);
@@ -51,26 +16,6 @@ Tensor fill_activation(const std::string& name, const Shape& nchw, std::uint64_t
         out[static_cast<std::size_t>((i * area + p) * c + k)] =
             factor * v[static_cast<std::size_t>((i * c + k) * area + p)];
   return Tensor::from(out, {n, nchw[2], nchw[3], c}).to(dtype);
-}
-
-Tensor smooth_batch(std::int64_t n, std::uint64_t seed, DType dtype) {
-  constexpr std::int64_t side = 224, pad = 4, window = 9;
-  const std::vector<float> noise = fill("step.x", {n, 3, side, side}, seed);
-  std::vector<float> out(noise.size());
-  const auto reflect = [](std::int64_t i) { return i < 0 ? -i : i >= side ? 2 * side - 2 - i : i; };
-  for (std::int64_t plane = 0; plane < n * 3; ++plane)
-    for (std::int64_t y = 0; y < side; ++y)
-      for (std::int64_t x = 0; x < side; ++x) {
-        float sum = 0;
-        for (std::int64_t i = 0; i < window; ++i)
-          for (std::int64_t j = 0; j < window; ++j)
-            sum += 2.0f *
-                   noise[static_cast<std::size_t>((plane * side + reflect(y + i - pad)) * side + reflect(x + j - pad))];
-        const std::int64_t image = plane / 3, channel = plane % 3;
-        out[static_cast<std::size_t>(((image * side + y) * side + x) * 3 + channel)] =
-            6.0f * (sum / static_cast<float>(window * window));
-      }
-  return Tensor::from(out, {n, side, side, 3}).to(dtype);
 }
 
 std::vector<double> values_of(const Tensor& t) {

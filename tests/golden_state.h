@@ -11,18 +11,18 @@
 
 namespace pen::test {
 
-// Overwrites every entry of the module's state with fill(prefix + name), scaled by kind: two or more dimensions
-// v * sqrt(3 / product of all but the first); running_var 1 + 0.5 v; running_mean and biases 0.1 v; other
-// one-dimensional weights 0.75 + 0.25 v; integers 0. Computed in float32, then converted to the module's dtype. A name
-// that no rule covers is an error.
-void fill_state(Module& module, const std::string& prefix, std::uint64_t seed);
+// The recordings' weights.
+inline void fill_state(Module& module, const std::string& prefix, std::uint64_t seed) {
+  set_fixed_state(module, prefix, seed);
+}
 
 // factor * fill(name, shape), shape as recorded (N,C,H,W), as a tensor (N,H,W,C).
 Tensor fill_activation(const std::string& name, const Shape& nchw, std::uint64_t seed, DType dtype, float factor = 1);
 
-// batch(n) of the recordings, (n,224,224,3): 6 * avgpool9(reflect_pad4(2 * fill('step.x'))), in float32 and in
-// PyTorch's order of sums.
-Tensor smooth_batch(std::int64_t n, std::uint64_t seed, DType dtype);
+// batch(n) of the recordings, (n,224,224,3).
+inline Tensor smooth_batch(std::int64_t n, std::uint64_t seed, DType dtype) {
+  return fixed_images("step.x", n, 224, seed).to(dtype);
+}
 
 // All elements as doubles: as they lie in memory, or an activation (N,H,W,C) in the order N,C,H,W of the recordings.
 std::vector<double> values_of(const Tensor& t);
