@@ -4,7 +4,10 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "kernels/kernels.h"
+#include "tensor/safetensors.h"
 #include "tests/program.h"
+#include "tests/scratch.h"
 #include "tests/tiny_networks.h"
 
 using namespace pen;
@@ -69,4 +72,109 @@ TEST_CASE("bench loader: from a list and from a folder") {
   }
   CHECK(penumbra({"bench", "loader", data.folder / "absent.json"}).code == 3);
   CHECK(penumbra({"bench", "loader", data.list, "--warmup", "1"}).code == 2);
+}
+
+TEST_CASE("bench step: the first step's mask and its gradient, the same in every run") {
+  const test::ScratchFolder scratch;
+  std::vector<std::vector<std::uint8_t>> bytes;
+  for (const std::string file : {"a.safetensors", "b.safetensors"}) {
+    const std::string path = scratch / file;
+    const Ended ended = penumbra({"bench", "step", "--arch", "resnet18", "--width", "0.125", "--input_size", "32",
+                                  "--batch", "2", "--steps", "1", "--warmup", file == "a.safetensors" ? "0" : "1",
+                                  "--gradient", path, "--device", "cpu", "--json"});
+    REQUIRE_MESSAGE(ended.code == 0, ended.err);
+    CHECK(parse_json(ended.out, "stdout")["labels"].Size() == 2);
+    const auto tensors = SafetensorsFile::open(path);
+    for (const char* const name : {"mask", "gradient"}) {
+      const StoredTensor& t = tensors.at(name);
+      CHECK(t.shape == std::vector<std::int64_t>{2, 32, 32, 1});
+      CHECK(std::any_of(t.bytes.begin(), t.bytes.end(), [](std::uint8_t b) { return b != 0; }));
+    }
+    bytes.push_back(read_file(path, 1 << 20));
+  }
+  CHECK(bytes[0] == bytes[1]);
+}
+
+TEST_CASE("bench kernels: every library kernel, with figures that follow from the times") {
+  const Ended ended =
+      penumbra({"bench", "kernels", "--arch", "resnet50", "--width", "0.125", "--input_size", "64", "--classes", "10",
+                "--batch", "2", "--steps", "3", "--warmup", "1", "--device", "cpu", "--json"});
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  const auto json = parse_json(ended.out, "stdout");
+  for (const char* const ceiling : {"triad_bytes_per_s", "gemm_flops_per_s", "fma_flops_per_s"})
+    CHECK(json["ceilings"][ceiling].GetDouble() > 1e8);
+  CHECK(json["cpu_clock_ghz"].GetDouble() > 0.1);
+  std::vector<std::string> seen;
+  double forward_flops = 0;
+  int forward_convolutions = 0;
+  for (const auto& k : json["kernels"].GetArray()) {
+    seen.emplace_back(k["kernel"].GetString());
+    CHECK(k["min_s"].GetDouble() > 0);
+    CHECK(k["min_s"].GetDouble() <= k["median_s"].GetDouble());
+    CHECK(k["median_s"].GetDouble() <= k["max_s"].GetDouble());
+    CHECK(k["bytes"].GetDouble() > 0);
+    CHECK(k["gflops_per_s"].GetDouble() == doctest::Approx(k["flops"].GetDouble() / k["median_s"].GetDouble() / 1e9));
+    CHECK(k["gbytes_per_s"].GetDouble() == doctest::Approx(k["bytes"].GetDouble() / k["median_s"].GetDouble() / 1e9));
+    if (seen.back() != "conv2d_fwd") continue;
+    forward_flops += k["flops"].GetDouble() * k["count"].GetInt();
+    forward_convolutions += k["count"].GetInt();
+  }
+  CHECK(forward_convolutions == 53);
+  CHECK(forward_flops > 0);
+  std::size_t count = 0;
+  const kernels::KernelInfo* const all = kernels::kernel_list(count);
+  for (std::size_t i = 0; i < count; ++i)
+    if (all[i].kind == std::string("library"))
+      CHECK_MESSAGE(std::find(seen.begin(), seen.end(), all[i].name) != seen.end(), all[i].name,
+                    " is not measured: add it to train/bench_kernel_cases.cpp");
+  const Ended one = penumbra({"bench", "kernels", "--arch", "resnet18", "--width", "0.125", "--input_size", "32",
+                              "--only", "max_pool_fwd", "--batch", "1", "--steps", "1", "--device", "cpu"});
+  CHECK(one.code == 0);
+  CHECK(contains(one.out, "max_pool_fwd"));
+  CHECK(!contains(one.out, "conv2d_fwd"));
+  const Ended none = penumbra({"bench", "kernels", "--only", "no_such_kernel", "--arch", "resnet18", "--width", "0.125",
+                               "--input_size", "32", "--device", "cpu"});
+  CHECK(none.code == 2);
+  CHECK(contains(none.err, "no_such_kernel"));
+}
+
+TEST_CASE("bench memory: grows with the batch, and the line through it says how") {
+  const Ended ended =
+      penumbra({"bench",   "memory",    "--arch",   "resnet18", "--width",   "0.125",     "--input_size",
+                "32",      "--classes", "10",       "--modes",  "fix,infer", "--batches", "1,2,4",
+                "--steps", "1",         "--warmup", "1",        "--device",  "cpu",       "--json"});
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  const auto json = parse_json(ended.out, "stdout");
+  const auto& rows = json["rows"];
+  REQUIRE(rows.Size() == 6);
+  for (rapidjson::SizeType first : {0u, 3u}) {
+    const double a = rows[first]["peak_tensor_bytes"].GetDouble(), b = rows[first + 1]["peak_tensor_bytes"].GetDouble(),
+                 c = rows[first + 2]["peak_tensor_bytes"].GetDouble();
+    CHECK(a < b);
+    CHECK(b < c);
+    const auto& mode = json["modes"][rows[first]["mode"].GetString()];
+    CHECK(mode["bytes_per_image"].GetDouble() == doctest::Approx((c - a) / 3));
+    CHECK(mode["fixed_bytes"].GetDouble() == doctest::Approx(a - (c - a) / 3));
+    CHECK(rows[first]["peak_bytes"].GetInt64() > 0);
+  }
+  CHECK(penumbra({"bench", "memory", "--batches", "4,2"}).code == 2);
+  CHECK(penumbra({"bench", "memory", "--modes", "fix,other"}).code == 2);
+}
+
+TEST_CASE("bench wsol: maps judged by every metric") {
+  const Ended ended =
+      penumbra({"bench", "wsol", "--maps", "5", "--input_size", "32", "--steps", "2", "--device", "cpu", "--json"});
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  const auto json = parse_json(ended.out, "stdout");
+  for (const char* const metric : {"MaxBoxAcc", "MaxBoxAccV2", "PxAP"}) {
+    const auto& m = json["metrics"][metric];
+    CHECK(m["passes"].Size() == 2);
+    CHECK(m["min_maps_per_s"].GetDouble() > 0);
+    CHECK(m["min_maps_per_s"].GetDouble() <= m["maps_per_s"].GetDouble());
+    CHECK(m["maps_per_s"].GetDouble() <= m["max_maps_per_s"].GetDouble());
+    CHECK(m["result"].GetDouble() >= 0);
+    CHECK(m["result"].GetDouble() <= 100);
+  }
+  CHECK(contains(penumbra({"bench", "wsol", "--maps", "2", "--input_size", "32", "--steps", "1"}).out, "maps/s"));
+  CHECK(penumbra({"bench", "wsol", "--batch", "2"}).code == 2);
 }

@@ -1,14 +1,17 @@
 #include "train/bench_step.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <functional>
 #include <utility>
 
+#include "base/process_memory.h"
+#include "layers/fixed_values.h"
 #include "models/frozen_classifier.h"
+#include "tensor/autograd.h"
 #include "tensor/memory.h"
+#include "tensor/ops.h"
+#include "tensor/safetensors.h"
 #include "train/step.h"
 #include "train/step_memory.h"
 
@@ -30,14 +33,14 @@ TrainOptions step_options(bool ca, double prob_historic, bool fuse) {
   return o;
 }
 
-StepBatch random_batch(const BenchOptions& options, std::int64_t number, Device device) {
-  Rng rng(static_cast<std::uint64_t>(options.seed), static_cast<std::uint64_t>(100 + number));
-  const Shape shape{options.batch_size, options.input_size, options.input_size, 3};
-  std::vector<float> values(static_cast<std::size_t>(numel_of(shape)));
-  for (float& v : values) v = static_cast<float>(rng.normal());
-  StepBatch batch{Tensor::from(values, shape, device), {}};
-  for (std::int64_t i = 0; i < options.batch_size; ++i)
-    batch.labels.push_back(static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(options.classes))));
+StepBatch fixed_batch(const BenchOptions& options, std::int64_t number, Classifier& classifier, Device device) {
+  const NoGrad no_grad;
+  StepBatch batch{fixed_images(str("bench.x", number), options.batch_size, options.input_size,
+                               static_cast<std::uint64_t>(options.seed))
+                      .to(device),
+                  {}};
+  batch.labels = ops::argmax(classifier.logits(batch.images));
+  for (std::size_t i = 1; i < batch.labels.size(); i += 2) batch.labels[i] = (batch.labels[i] + 1) % options.classes;
   return batch;
 }
 
@@ -56,21 +59,34 @@ void summarise(StepBenchmark::Kind& kind) {
   kind.max_s = sorted.back();
 }
 
-void infer(Classifier& classifier, Masker& masker, const StepBatch& batch) {
+struct Inferred {
+  Tensor mask, logits;
+};
+
+// Mask and logits, in host memory.
+Inferred infer(Classifier& classifier, Masker& masker, const StepBatch& batch) {
   const NoGrad no_grad;
   ClassifierOutput out = classifier.forward(batch.images);
   MaskerInput input;
   input.taps = std::move(out.taps);
   input.height = batch.images.size(1);
   input.width = batch.images.size(2);
-  masker.forward(input).to_vector<float>();
-  out.logits.to_vector<float>();
+  const Tensor mask = masker.forward(input);
+  return {mask.to(Device{}), out.logits.to(Device{})};
+}
+
+void write(const std::string& path, const std::string& name_a, const Tensor& a, const std::string& name_b,
+           const Tensor& b) {
+  const std::vector<float> first = a.to(DType::f32).to_vector<float>(), second = b.to(DType::f32).to_vector<float>();
+  SafetensorsWriter writer;
+  writer.add(name_a, "F32", a.shape(), first.data());
+  writer.add(name_b, "F32", b.shape(), second.data());
+  writer.write(path);
 }
 
 }  // namespace
 
 StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
-  reset_peak_memory(device);
   const MemoryAtStart at_start = memory_at_start(device);
   Rng rng(static_cast<std::uint64_t>(options.seed));
   const auto classifier = make_classifier({options.arch, options.classes, options.width}, rng);
@@ -78,11 +94,14 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   masker_options.tap_widths = classifier->tap_widths();
   masker_options.use_layers.assign(options.masker_use_layers.begin(), options.masker_use_layers.end());
   Masker masker(masker_options, rng);
+  set_fixed_state(*classifier, "resnet.", static_cast<std::uint64_t>(options.seed));
+  set_fixed_state(masker, "masker.", static_cast<std::uint64_t>(options.seed));
   classifier->to(device);
   masker.to(device);
   StepBenchmark result;
   result.parameters_classifier = count(*classifier);
   result.parameters_masker = count(masker);
+  classifier->eval();
 
   const TrainOptions defaults;
   Sgd sgd(classifier->parameters(), defaults.lr, defaults.momentum, defaults.weight_decay);
@@ -94,15 +113,21 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
     steps.push_back(
         std::make_unique<TrainStep>(step_options(ca, prob_historic, options.fuse), *classifier, masker, sgd, adam));
     runs.emplace_back([&step = *steps.back(), &draws](const StepBatch& batch) { step.train(batch, 1, draws); });
+    if (steps.size() == 1 && !options.gradient.empty())
+      steps.back()->mask_observer = [&options, first = true](const Tensor& mask, const Tensor& gradient) mutable {
+        if (std::exchange(first, false)) write(options.gradient, "mask", mask, "gradient", gradient);
+      };
     result.kinds.push_back({name, {}});
   };
   std::unique_ptr<Classifier> frozen;
   if (options.mode == "infer") {
-    classifier->eval();
     masker.eval();
     if (options.fuse) frozen = freeze(*classifier);
     Classifier& judge = frozen ? *frozen : *classifier;
-    runs.emplace_back([&](const StepBatch& batch) { infer(judge, masker, batch); });
+    runs.emplace_back([&, first = !options.gradient.empty()](const StepBatch& batch) mutable {
+      const Inferred seen = infer(judge, masker, batch);
+      if (std::exchange(first, false)) write(options.gradient, "mask", seen.mask, "logits", seen.logits);
+    });
     result.kinds.push_back({"forward", {}});
   } else if (options.mode == "ca") {
     add("update", true, 0);
@@ -113,7 +138,11 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
 
   try {
     std::vector<StepBatch> batches;
-    for (std::int64_t i = 0; i < bench_input_sets; ++i) batches.push_back(random_batch(options, i, device));
+    for (std::int64_t i = 0; i < bench_input_sets; ++i) batches.push_back(fixed_batch(options, i, *classifier, device));
+    result.labels = batches.front().labels;
+    release_cached_memory(device);
+    reset_peak_memory(device);
+    reset_peak_resident();
     std::size_t turn = 0;
     for (std::int64_t round = -options.warmup; round < options.steps; ++round) {
       for (std::size_t k = 0; k < runs.size(); ++k) {
@@ -139,11 +168,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   result.images_per_s = static_cast<double>(options.batch_size) / result.median_s;
   result.peak_tensor_bytes = static_cast<std::int64_t>(memory_stats(device).peak);
   result.peak_bytes = result.peak_tensor_bytes;
-  if (!device.is_cuda()) {
-    rusage used{};
-    PEN_CHECK(getrusage(RUSAGE_SELF, &used) == 0, "bench step: the system does not say how much memory was used");
-    result.peak_bytes = std::int64_t{used.ru_maxrss} * 1024;
-  }
+  if (!device.is_cuda()) result.peak_bytes = peak_resident_bytes();
   return result;
 }
 

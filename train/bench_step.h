@@ -23,14 +23,18 @@ struct StepBenchmark {
   std::vector<Kind> kinds;
   double median_s = 0;                 // mean over the kinds' medians: for ca the time of an average step
   double images_per_s = 0;             // batch size / median_s
-  std::int64_t peak_bytes = 0;         // CPU: largest resident memory of the process; GPU: of tensors on it
+  std::int64_t peak_bytes = 0;         // CPU: largest resident memory during the steps; GPU: of tensors on it
   std::int64_t peak_tensor_bytes = 0;  // largest sum of live tensors on the device
   std::int64_t parameters_classifier = 0, parameters_masker = 0;
+  std::vector<std::int64_t> labels;  // of the first batch
 };
 
-// Networks with random weights, options of configs/fix.json or ca.json, and `input_sets` batches of random images and
-// labels that take turns, so that no step sees what the last one left in the caches. options.warmup steps of each kind
-// come first, then options.steps of each are timed, the kinds in turn.
+// Networks and images with fixed values (layers/fixed_values.h: "resnet.", "masker.", "bench.x0", ...), which
+// bench/pytorch computes too; options of configs/fix.json or ca.json; `bench_input_sets` batches that take turns, so
+// that no step sees what the last one left in the caches. Labels are what the classifier (in evaluation mode, float32)
+// says of every other image, and the class after it for the others. options.warmup steps of each kind come first, then
+// options.steps of each are timed, the kinds in turn. options.gradient names a file for the first step's mask and the
+// gradient of the masker's loss with respect to it (infer: mask and logits), as safetensors.
 StepBenchmark benchmark_step(const BenchOptions& options, Device device);
 
 inline constexpr std::int64_t bench_input_sets = 3;

@@ -220,6 +220,7 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
 
   // 5. Updates, all or none.
   if (update) observe("masked");
+  if (mask_observer) mask_observer(seen.detach(), seen.grad());
   const bool finite =
       std::isfinite(masker_loss) && std::isfinite(classifier_loss) && std::isfinite(clean.loss) && infilling_->finite();
   for (const auto& figure : infilling_->finish(finite)) log.push_back(figure);
