@@ -45,7 +45,7 @@ void bench_kernels(const BenchOptions& options, Device device) {
   }
   JsonWriter json;
   json.begin_object().field("bench", "kernels").field("arch", options.arch).field("width", options.width);
-  json.field("input_size", options.input_size).field("batch", options.batch_size).field("precision", "fp32");
+  json.field("input_size", options.input_size).field("batch", options.batch_size).field("precision", options.precision);
   json.field("steps", options.steps).field("warmup", options.warmup);
   json.key("ceilings").begin_object().field("triad_bytes_per_s", c.triad_bytes_per_s);
   json.field("gemm_flops_per_s", c.gemm_flops_per_s);
