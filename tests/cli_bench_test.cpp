@@ -141,7 +141,7 @@ TEST_CASE("bench kernels: every library kernel, with figures that follow from th
 TEST_CASE("bench memory: grows with the batch, and the line through it says how") {
   const Ended ended =
       penumbra({"bench",   "memory",    "--arch",   "resnet18", "--width",   "0.125",     "--input_size",
-                "32",      "--classes", "10",       "--modes",  "fix,infer", "--batches", "1,2,4",
+                "64",      "--classes", "10",       "--modes",  "fix,infer", "--batches", "1,2,4",
                 "--steps", "1",         "--warmup", "1",        "--device",  "cpu",       "--json"});
   REQUIRE_MESSAGE(ended.code == 0, ended.err);
   const auto json = parse_json(ended.out, "stdout");

@@ -38,7 +38,7 @@ TEST_CASE("race: ours, tuned and eager PyTorch agree on the first step") {
   if (python.empty()) PEN_SKIP("needs PyTorch (Debian: python3-torch)");
   const test::ScratchFolder folder;
   const std::string file = folder / "race.json";
-  const Ended ended = race({"--arch", "resnet50", "--width", "0.25", "--input_size", "64", "--batch", "4", "--rounds",
+  const Ended ended = race({"--arch", "resnet18", "--width", "0.25", "--input_size", "64", "--batch", "8", "--rounds",
                             "1", "--steps", "1", "--precision", "fp32", "--python", python, "--json", file},
                            "OMP_WAIT_POLICY=passive");
   REQUIRE_MESSAGE(ended.code == 0, ended.err);
@@ -49,14 +49,15 @@ TEST_CASE("race: ours, tuned and eager PyTorch agree on the first step") {
   int ratios = 0, errors = 0;
   for (const auto& row : rows.GetArray()) {
     const std::string mode = row["mode"].GetString();
-    INFO(mode << " " << row["name"].GetString());
+    INFO(mode << " " << std::string(row["name"].GetString()));
     CHECK(row["images_per_s"].GetDouble() > 0);
     CHECK(row["peak_bytes"].GetInt64() > 0);
     ratios += row.HasMember("ours_over_it");
     for (const auto& error : row["errors"].GetObject()) {
       ++errors;
       REQUIRE(error.value.IsNumber());
-      // Norms in training amplify rounding, the other modes hardly do.
+      // Norms in training amplify rounding, the other modes hardly do. (Deeper networks in CA amplify it until an
+      // argmax changes, and the criterion's indicators with it: nothing to compare.)
       CHECK(error.value.GetDouble() < (mode == "ca" ? 1e-3 : 1e-5));
     }
   }
