@@ -19,7 +19,7 @@ OpenedClassifier opened(const Checkpoint& from, Device device, const std::string
   out.network->set_requires_grad(false);
   if (fuse) {
     out.network->eval();
-    out.runner = freeze(*out.network);
+    out.runner = freeze(*out.network, true);
   }
   if (!out.runner) out.runner = out.network;
   out.class_names = class_names(from);

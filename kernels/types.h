@@ -76,6 +76,8 @@ struct Conv2d {
   std::int64_t k, r, s;     // output channels, kernel rows and columns
   std::int64_t p, q;        // output rows and columns
   int stride = 1, pad = 0, dilation = 1, groups = 1;
+  // Whether a fused convolution may run by Winograd's algorithm: the same sums from fewer products, rounded otherwise.
+  bool winograd = false;
   // Names the contents of w: equal non-zero keys promise equal contents, so that a packed copy of frozen weights may be
   // kept. 0 means the weights may have changed since the last call.
   std::uint64_t weight_key = 0;

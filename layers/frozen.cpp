@@ -14,6 +14,7 @@ struct FrozenPlan {
   using Kind = FrozenSteps::Kind;
 
   FrozenSteps list;
+  bool winograd = false;
   std::vector<int> last_use;   // by value: the last step that reads it
   std::vector<int> consumers;  // by value: how often it is read
   std::vector<bool> is_tap;    // by value
@@ -99,7 +100,8 @@ class ForwardPass {
   }
 
   Tensor conv(std::size_t i, const Step& s, const Tensor& x) {
-    const kernels::Conv2d d = ops::conv_dims("frozen network", x, s.weight, s.conv);
+    kernels::Conv2d d = ops::conv_dims("frozen network", x, s.weight, s.conv);
+    d.winograd = plan_.winograd;
     const Shape shape{d.n, d.p, d.q, d.k};
     Tensor residual, open;
     // The residual's memory serves the result where nobody reads it any more.
@@ -231,9 +233,10 @@ class BackwardPass {
 
 }  // namespace
 
-FrozenNetwork::FrozenNetwork(FrozenSteps list) {
+FrozenNetwork::FrozenNetwork(FrozenSteps list, bool winograd) {
   auto plan = std::make_shared<FrozenPlan>();
   plan->list = std::move(list);
+  plan->winograd = winograd;
   PEN_CHECK(!plan->steps().empty() && plan->steps().back().kind == Kind::linear,
             "freeze: a network ends in a linear layer");
   plan->last_use.assign(plan->values(), -1);

@@ -50,8 +50,9 @@ class FrozenSteps {
 
 class FrozenNetwork {
  public:
-  // Weights are copied: later changes to the network do not reach it.
-  explicit FrozenNetwork(FrozenSteps steps);
+  // Weights are copied: later changes to the network do not reach it. winograd: convolutions of 3x3 may run by
+  // Winograd's algorithm where the backend has it: faster, the same function, sums rounded otherwise.
+  explicit FrozenNetwork(FrozenSteps steps, bool winograd = false);
 
   struct Output {
     Tensor logits;             // (N,classes), with x's history

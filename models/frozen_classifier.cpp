@@ -5,8 +5,8 @@ namespace {
 
 class FrozenClassifier : public Classifier {
  public:
-  FrozenClassifier(const Classifier& network, FrozenSteps steps)
-      : network_(std::move(steps)),
+  FrozenClassifier(const Classifier& network, FrozenSteps steps, bool winograd)
+      : network_(std::move(steps), winograd),
         tap_widths_(network.tap_widths()),
         classes_(network.classes()),
         arch_(network.arch()),
@@ -35,10 +35,10 @@ class FrozenClassifier : public Classifier {
 
 }  // namespace
 
-std::unique_ptr<Classifier> freeze(const Classifier& network) {
+std::unique_ptr<Classifier> freeze(const Classifier& network, bool winograd) {
   FrozenSteps steps;
   if (!network.describe(steps)) return nullptr;
-  return std::make_unique<FrozenClassifier>(network, std::move(steps));
+  return std::make_unique<FrozenClassifier>(network, std::move(steps), winograd);
 }
 
 }  // namespace pen

@@ -32,6 +32,10 @@ std::vector<NamedConv> convolutions() {
       {"no images", {.n = 0, .h = 6, .w = 4, .c = 3, .k = 4, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1}},
       {"keyed weights",
        {.n = 2, .h = 5, .w = 6, .c = 8, .k = 12, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .weight_key = 0xC0FFEE}},
+      {"3x3 by Winograd",
+       {.n = 3, .h = 9, .w = 14, .c = 32, .k = 64, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
+      {"3x3 too narrow for Winograd",
+       {.n = 2, .h = 9, .w = 6, .c = 24, .k = 16, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
   };
   for (NamedConv& c : all) {
     c.d.p = extent(c.d.h, c.d.r, c.d.stride, c.d.pad, c.d.dilation);

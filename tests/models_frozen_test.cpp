@@ -71,12 +71,15 @@ TEST_CASE("a frozen classifier answers as its original: both kinds of block, odd
         CAPTURE(size);
         CAPTURE(name_of(dtype));
         const auto net = network(arch, dtype, width);
-        const auto frozen = freeze(*net);
-        REQUIRE(frozen);
-        CHECK(frozen->arch() == net->arch());
-        CHECK(frozen->tap_widths() == net->tap_widths());
         const Tensor x = images(3, size, dtype);
-        check_same(ask(*frozen, x), ask(*net, x), dtype);
+        for (const bool winograd : {false, true}) {
+          CAPTURE(winograd);
+          const auto frozen = freeze(*net, winograd);
+          REQUIRE(frozen);
+          CHECK(frozen->arch() == net->arch());
+          CHECK(frozen->tap_widths() == net->tap_widths());
+          check_same(ask(*frozen, x), ask(*net, x), dtype);
+        }
       }
 }
 

@@ -20,6 +20,7 @@ struct BenchOptions : LogOptions, ComputeOptions {
   std::int64_t input_size = 224;
   std::int64_t classes = 1000;
   bool fuse = true;
+  bool winograd = true;
   std::vector<std::int64_t> masker_use_layers = {3, 4};
   std::string gradient;  // step: file for the first step's mask and gradient
   std::int64_t batch_size = 8;

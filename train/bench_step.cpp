@@ -19,10 +19,11 @@ namespace pen {
 namespace {
 
 // The options of configs/fix.json and ca.json that a single step depends on.
-TrainOptions step_options(bool ca, double prob_historic, bool fuse) {
+TrainOptions step_options(bool ca, double prob_historic, const BenchOptions& options) {
   TrainOptions o;
   o.fixed_classifier = !ca;
-  o.fuse = fuse;
+  o.fuse = options.fuse;
+  o.winograd = options.winograd;
   o.prob_historic = prob_historic;
   o.mask_in.criterion = o.mask_out.criterion = "crossentropy";
   o.mask_in.objective_type = "classification";
@@ -111,7 +112,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::vector<std::function<void(const StepBatch&)>> runs;
   const auto add = [&](const std::string& name, bool ca, double prob_historic) {
     steps.push_back(
-        std::make_unique<TrainStep>(step_options(ca, prob_historic, options.fuse), *classifier, masker, sgd, adam));
+        std::make_unique<TrainStep>(step_options(ca, prob_historic, options), *classifier, masker, sgd, adam));
     runs.emplace_back([&step = *steps.back(), &draws](const StepBatch& batch) { step.train(batch, 1, draws); });
     if (steps.size() == 1 && !options.gradient.empty())
       steps.back()->mask_observer = [&options, first = true](const Tensor& mask, const Tensor& gradient) mutable {
@@ -122,7 +123,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::unique_ptr<Classifier> frozen;
   if (options.mode == "infer") {
     masker.eval();
-    if (options.fuse) frozen = freeze(*classifier);
+    if (options.fuse) frozen = freeze(*classifier, options.winograd);
     Classifier& judge = frozen ? *frozen : *classifier;
     runs.emplace_back([&, first = !options.gradient.empty()](const StepBatch& batch) mutable {
       const Inferred seen = infer(judge, masker, batch);

@@ -27,6 +27,7 @@ struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptio
   std::int64_t input_size = 0;  // 0: what the classifier was trained with
   bool fixed_classifier = false;
   bool fuse = true;
+  bool winograd = true;
 
   // Masker
   std::vector<std::int64_t> masker_use_layers = {0, 1, 2, 3, 4};

@@ -32,6 +32,9 @@ const ConvPlan& weight_plan(const Conv2d& d) {
                   {},
                   {}};
     plan.reorders();
+    if (plan.packed)
+      plan.unpack_write =
+          dnnl::reorder(dnnl::reorder::primitive_desc(dnnl_engine(), plan.w, dnnl_engine(), plan.w_plain));
     return plan;
   });
 }

@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/conv_winograd.h"
 #include "kernels/kernels.h"
 
 namespace pen::kernels::cpu {
@@ -62,6 +63,7 @@ Conv2d transposed(const Conv2d& d) {
   t.p = d.h, t.q = d.w, t.k = d.c;
   t.r = d.r, t.s = d.s, t.dilation = d.dilation;
   t.pad = static_cast<int>(d.dilation * (d.r - 1)) - d.pad;
+  t.winograd = d.winograd;
   return t;
 }
 
@@ -95,12 +97,16 @@ void mark_positive(std::int64_t n, const float* y, std::uint8_t* positive) {
 void conv2d_fused_fwd(const Context&, const Conv2d& d, const float* x, const float* w, const float* b,
                       const float* residual, bool relu, float* y, std::uint8_t* positive) {
   if (d.n == 0) return;
+  bool done = false;
   guarded("conv2d_fused_fwd", [&] {
+    if ((done = winograd_suits(d)))
+      return winograd(
+          d, x, d.weight_key, [&] { return w; }, b, {residual, relu, nullptr, positive}, y);
     const After after{kind_of(residual, y), relu ? After::relu : After::nothing};
     const ConvPlan& plan = fused_plan(d, b != nullptr, after);
     run(d, after, x, packed_weights(plan, d.weight_key, [&] { return w; }), plan, b, residual, nullptr, y);
   });
-  if (positive) mark_positive(d.n * d.p * d.q * d.k, y, positive);
+  if (positive && !done) mark_positive(d.n * d.p * d.q * d.k, y, positive);
 }
 
 void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
@@ -109,13 +115,14 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy,
   if (runs_transposed(d)) {
     guarded("conv2d_fused_bwd_data", [&] {
       const Conv2d t = transposed(d);
-      const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
-      const ConvPlan& plan = fused_plan(t, false, after);
       std::vector<float> turned;
+      const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
       // Other contents than w's under the same name: another name.
       const std::uint64_t key = d.weight_key ? ~d.weight_key : 0;
-      const void* weights = packed_weights(plan, key, [&] { return (turned = transposed_weights(d, w)).data(); });
-      run(t, after, dy, weights, plan, nullptr, residual, open, dx);
+      if (winograd_suits(t)) return winograd(t, dy, key, plain, nullptr, {residual, false, open, nullptr}, dx);
+      const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
+      const ConvPlan& plan = fused_plan(t, false, after);
+      run(t, after, dy, packed_weights(plan, key, plain), plan, nullptr, residual, open, dx);
     });
     return;
   }

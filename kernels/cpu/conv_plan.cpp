@@ -108,7 +108,6 @@ void ConvPlan::reorders() {
   if (!packed) return;
   const auto& engine = dnnl_engine();
   pack = dnnl::reorder(dnnl::reorder::primitive_desc(engine, w_plain, engine, w));
-  unpack_write = dnnl::reorder(dnnl::reorder::primitive_desc(engine, w, engine, w_plain));
 }
 
 ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, const Conv2d& d) {

@@ -9,7 +9,7 @@
 
 namespace pen::kernels::cpu {
 
-enum class ConvOperation : std::int64_t { forward = 1, data = 2, weight = 3, fused = 4 };
+enum class ConvOperation : std::int64_t { forward = 1, data = 2, weight = 3, fused = 4, winograd = 5 };
 
 struct ConvDescriptions {
   dnnl::memory::desc x, y, w_any, w_plain, b;
@@ -31,7 +31,7 @@ dnnl::convolution_forward::primitive_desc forward_description(const Conv2d& d, b
 struct ConvPlan {
   dnnl::primitive primitive;
   dnnl::memory::desc x, y, w, w_plain, b, scratchpad;
-  dnnl::reorder pack, unpack_write;  // plain -> w, w -> plain
+  dnnl::reorder pack, unpack_write;  // plain -> w; w -> plain, for gradients of weights
   bool packed = false;               // w differs from plain
 
   void reorders();

@@ -1,0 +1,28 @@
+// Convolutions of 3x3, stride 1, by Winograd's algorithm (Lavin, Gray 2016, F(4x4,3x3)): a quarter of the
+// multiplications of the sum written down, in oneDNN. It wants activations in blocks of 16 channels, so two passes
+// stand around it; the second one does what follows the sums.
+#pragma once
+
+#include <functional>
+
+#include "kernels/types.h"
+
+namespace pen::kernels::cpu {
+
+// What follows the sums of a convolution, in this order. Null: nothing.
+struct Epilogue {
+  const float* residual = nullptr;     // is added; may be the output itself
+  bool relu = false;                   // negative becomes 0
+  const std::uint8_t* open = nullptr;  // 0 where it is 0
+  std::uint8_t* positive = nullptr;    // 1 where the result is > 0, else 0
+};
+
+// Whether this convolution may run so, can, and gains by it.
+bool winograd_suits(const Conv2d& d);
+
+// y (N,P,Q,K) = epilogue(x * w + b); b may be null. `plain` gives w (K,C,R,S) and is asked only if no packed copy is
+// kept under `key` (0: no name). Only where winograd_suits.
+void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const float*()>& plain,
+              const float* b, const Epilogue& after, float* y);
+
+}  // namespace pen::kernels::cpu
