@@ -31,6 +31,10 @@ void bench_loader(const BenchOptions& options) {
   how.repeats = static_cast<int>(options.steps);
   how.images = options.limit;
   how.seed = static_cast<std::uint64_t>(options.seed);
+  LoaderOptions reading;
+  apply(options, static_cast<int>(options.input_size), reading);
+  how.decode = reading.decode;
+  how.cache = reading.cache;
   const LoadBenchmark result = benchmark_loading(images, how);
   if (!options.json) {
     fmt::print(
@@ -45,6 +49,7 @@ void bench_loader(const BenchOptions& options) {
   json.begin_object().field("bench", "loader").field("path", options.path).field("transform", options.transform);
   json.field("input_size", options.input_size).field("batch", options.batch_size).field("workers", result.workers);
   json.field("images", result.images).field("mean_file_bytes", result.mean_file_bytes);
+  json.field("decode", options.decode).field("cache", options.cache);
   json.field("mean_pixels", result.mean_pixels).field("images_per_s", result.median_crops_per_s);
   json.field("median_s", static_cast<double>(result.images) / result.median_crops_per_s);
   json.field("min_images_per_s", result.min_crops_per_s).field("max_images_per_s", result.max_crops_per_s);

@@ -104,6 +104,12 @@ ImageSize ImageReader::open(std::span<const std::uint8_t> bytes, const std::stri
   return s.size = {s.whole.height, s.whole.width};
 }
 
+ImageSize ImageReader::shrink(int factor) {
+  State& s = *state_;
+  PEN_CHECK(factor == 2 || factor == 4 || factor == 8, "ImageReader::shrink: ", factor, " is not 2, 4 or 8");
+  return s.size = s.is_jpeg ? s.jpeg.shrink(factor) : s.size;
+}
+
 ImageView ImageReader::read(const Rect& part) {
   State& s = *state_;
   PEN_CHECK(part.top >= 0 && part.left >= 0 && part.height > 0 && part.width > 0 &&

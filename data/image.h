@@ -16,6 +16,11 @@ struct DecodeLimits {
   std::uint64_t max_bytes = std::uint64_t{1} << 30;  // of a file
 };
 
+// exact: Pillow's pixels. fast: JPEGs that are shrunk to less than half are decoded at a half, a quarter or an eighth
+// of their size (by a smaller inverse DCT), and resized from there. Not the same pixels; close, because the smaller DCT
+// is itself a filter. For other formats both are the same.
+enum class Decode { exact, fast };
+
 struct ImageSize {
   int height = 0, width = 0;
 };
@@ -66,6 +71,9 @@ class ImageReader {
   // Recognises the format and reads the header (formats other than JPEG are decoded here). `bytes` must stay in place
   // until the last read().
   ImageSize open(std::span<const std::uint8_t> bytes, const std::string& name);
+  // After open() of a JPEG, before read(): decode at 1/factor of the size (factor 2, 4 or 8). Returns the new size,
+  // sides rounded up. Other formats stay as they are.
+  ImageSize shrink(int factor);
   // The pixels inside `part` (not empty, inside the image), equal to those of a full decode; once per open(). The view
   // lives until the next call. Of a JPEG only the rows and columns needed are reconstructed.
   ImageView read(const Rect& part);

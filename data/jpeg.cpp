@@ -147,12 +147,12 @@ void JpegReader::State::start(std::span<const std::uint8_t> bytes) {
 // pixel.
 void JpegReader::State::read_rows(const Rect& part, int& first_column) {
   const bool cmyk = info.out_color_space == JCS_CMYK;
-  const int height = static_cast<int>(info.image_height), width = static_cast<int>(info.image_width);
   // Progressive and multi-scan images are rebuilt from a coefficient buffer, where smoothing across the borders of a
   // part depends on what lies outside it: those are decoded whole.
+  guarded([&] { jpeg_start_decompress(&info); });
+  const int height = static_cast<int>(info.output_height), width = static_cast<int>(info.output_width);
   const bool whole =
       info.progressive_mode || jpeg_has_multiple_scans(&info) || (part.height == height && part.width == width);
-  guarded([&] { jpeg_start_decompress(&info); });
   JDIMENSION left = 0, columns = info.output_width;
   int skipped = 0;
   if (!whole) {
@@ -163,7 +163,8 @@ void JpegReader::State::read_rows(const Rect& part, int& first_column) {
     }
     // Upsampling mixes a sample with its neighbours, so that the border of what is reconstructed is wrong: one iMCU
     // more on each side.
-    const int mcu_width = info.max_h_samp_factor * DCTSIZE, mcu_height = info.max_v_samp_factor * DCTSIZE;
+    const int block = info.min_DCT_scaled_size;  // 8, less after shrink()
+    const int mcu_width = info.max_h_samp_factor * block, mcu_height = info.max_v_samp_factor * block;
     const int from = std::max(0, part.left - mcu_width);
     const int to = std::min(width, part.left + part.width + mcu_width);
     left = static_cast<JDIMENSION>(from);
@@ -213,6 +214,15 @@ ImageSize JpegReader::open(std::span<const std::uint8_t> bytes, const std::strin
   s.create();
   s.start(bytes);
   return {static_cast<int>(s.info.image_height), static_cast<int>(s.info.image_width)};
+}
+
+ImageSize JpegReader::shrink(int factor) {
+  State& s = *state_;
+  PEN_CHECK(s.ready, "JpegReader: shrink() without open()");
+  s.info.scale_num = 1;
+  s.info.scale_denom = static_cast<unsigned>(factor);
+  s.guarded([&] { jpeg_calc_output_dimensions(&s.info); });
+  return {static_cast<int>(s.info.output_height), static_cast<int>(s.info.output_width)};
 }
 
 ImageView JpegReader::read(const Rect& part) {

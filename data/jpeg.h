@@ -15,6 +15,7 @@ class JpegReader {
   explicit JpegReader(const DecodeLimits& limits);
   ~JpegReader();
   ImageSize open(std::span<const std::uint8_t> bytes, const std::string& name);
+  ImageSize shrink(int factor);
   ImageView read(const Rect& part);
 
  private:

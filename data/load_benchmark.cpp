@@ -62,7 +62,9 @@ LoadBenchmark benchmark_loading(const SampleSource& source, const LoadBenchmarkO
                  .seed = options.seed,
                  .bad_files = BadFiles::fail,
                  .max_bad_share = 0,
-                 .limits = {}});
+                 .limits = {},
+                 .decode = options.decode,
+                 .cache = options.cache});
   pass(loader, 0);
   for (int i = 1; i <= options.repeats; ++i) result.crops_per_s.push_back(pass(loader, i));
   std::vector<double> sorted = result.crops_per_s;

@@ -14,6 +14,8 @@ struct LoadBenchmarkOptions {
   int repeats = 5;          // timed passes over the images, after one that warms caches up
   std::int64_t images = 0;  // of each pass; 0: all of the source
   std::uint64_t seed = 1;
+  Decode decode = Decode::exact;
+  std::shared_ptr<PixelCache> cache;  // filled by the pass that warms up
 };
 
 struct LoadBenchmark {

@@ -77,11 +77,13 @@ struct Filling {
   std::size_t remaining = 0;  // slots that are not done
 };
 
+PixelSource pixel_source(const LoaderOptions& options) { return {options.limits, options.decode, options.cache}; }
+
 }  // namespace
 
 struct Loader::State {
   State(const SampleSource& samples, const Transform& how, const LoaderOptions& choices)
-      : source(samples), transform(how), options(choices), caller(choices.limits) {}
+      : source(samples), transform(how), options(choices), caller(pixel_source(choices)) {}
   ~State();
 
   void work();
@@ -172,7 +174,7 @@ void Loader::State::fill(Filling& filling, std::size_t i, ImagePipeline& pipelin
 }
 
 void Loader::State::work() {
-  ImagePipeline pipeline(options.limits);
+  ImagePipeline pipeline(pixel_source(options));
   std::unique_lock lock(mutex);
   for (;;) {
     const auto slot_left = [&] { return !queue.empty() && next_slot < queue.back()->slots.size(); };

@@ -33,6 +33,8 @@ struct LoaderOptions {
   // an early bad file does not end a long run; one bad file is always tolerated unless the share is 0.
   double max_bad_share = 0.01;
   DecodeLimits limits;
+  Decode decode = Decode::exact;
+  std::shared_ptr<PixelCache> cache;  // may serve several loaders; made with the same `decode`
 };
 
 // A batch. Images that could not be read are left out, so `size` may be below the batch size (never 0).

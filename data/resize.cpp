@@ -14,8 +14,8 @@ constexpr std::int32_t kHalf = 1 << (kBits - 1);
 
 std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::min(sum >> kBits, 255)); }
 
-// The horizontal pass takes eight rows at once, a lane each, in vectors that GCC and Clang compile for any processor.
-// A pixel moves as one 32-bit word, whose fourth byte is not used.
+// The horizontal pass takes eight rows at once, a lane each, in vectors that GCC and Clang compile for any processor. A
+// pixel moves as one 32-bit word, whose fourth byte is not used.
 constexpr int kRows = 8;
 using Lanes [[gnu::vector_size(4 * kRows)]] = std::int32_t;
 using Words [[gnu::vector_size(4 * kRows)]] = std::uint32_t;
@@ -52,18 +52,28 @@ void narrow_pixel(const Lanes (&sum)[3], int rows, std::ptrdiff_t stride, std::u
   }
 }
 
+// result (height, width, 3) = pixels with each row from right to left
+void mirror(const ImageView& pixels, std::uint8_t* result) {
+  for (int y = 0; y < pixels.height; ++y)
+    for (int x = pixels.width; x-- > 0; result += 3)
+      std::memcpy(result, pixels.data + y * pixels.stride + std::ptrdiff_t{3} * x, 3);
+}
+
 }  // namespace
 
-void ResizeAxis::set(int in_size, int out_size, int first_output, int output_count) {
-  PEN_CHECK(
-      in_size > 0 && out_size > 0 && first_output >= 0 && output_count > 0 && output_count <= out_size - first_output,
-      "resize: outputs ", first_output, "..", first_output, "+", output_count, " of ", in_size, " -> ", out_size);
-  if (in == in_size && out == out_size && first == first_output && count == output_count) return;
-  const double scale = static_cast<double>(in_size) / out_size;
+void ResizeAxis::set(int in_size, double from, double to, int out_size, int first_output, int output_count) {
+  PEN_CHECK(in_size > 0 && from >= 0 && from < to && to <= in_size && out_size > 0 && first_output >= 0 &&
+                output_count > 0 && output_count <= out_size - first_output,
+            "resize: outputs ", first_output, "..", first_output, "+", output_count, " of ", in_size, " -> ", out_size);
+  if (in == in_size && begin == from && end == to && out == out_size && first == first_output && count == output_count)
+    return;
+  const double scale = (to - from) / out_size;
   const double support = std::max(scale, 1.0);  // half the width of the triangle
   const double inverse = 1.0 / support;
   const int most = static_cast<int>(std::ceil(support)) * 2 + 1;
   in = 0;  // valid again once the table is complete
+  begin = from;
+  end = to;
   out = out_size;
   first = first_output;
   count = output_count;
@@ -73,40 +83,42 @@ void ResizeAxis::set(int in_size, int out_size, int first_output, int output_cou
   weights.assign(static_cast<std::size_t>(count) * static_cast<std::size_t>(stride), 0);
   in_begin = in_size;
   in_end = 0;
-  std::vector<double> w(static_cast<std::size_t>(most));
+  shares.resize(static_cast<std::size_t>(most));
+  double* const w = shares.data();
+  const bool same = in_size == out_size && from == 0 && to == in_size;
   for (int i = 0; i < count; ++i) {
-    const double center = (first + i + 0.5) * scale;
-    const int begin = std::max(0, static_cast<int>(center - support + 0.5));
+    const double center = from + (first + i + 0.5) * scale;
+    const int low = std::max(0, static_cast<int>(center - support + 0.5));
     // An axis that keeps its size is handed through: each output is its own input, and no other one is needed.
-    const int n = in_size == out_size ? 1 : std::min(in_size, static_cast<int>(center + support + 0.5)) - begin;
+    const int n = same ? 1 : std::min(in_size, static_cast<int>(center + support + 0.5)) - low;
     double total = 0;
     for (int t = 0; t < n; ++t) {
-      const double distance = std::abs((t + begin - center + 0.5) * inverse);
-      w[static_cast<std::size_t>(t)] = distance < 1 ? 1 - distance : 0;
-      total += w[static_cast<std::size_t>(t)];
+      const double distance = std::abs((t + low - center + 0.5) * inverse);
+      w[t] = distance < 1 ? 1 - distance : 0;
+      total += w[t];
     }
     std::int32_t* fixed = weights.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(stride);
     for (int t = 0; t < n; ++t) {
-      const double share = total != 0 ? w[static_cast<std::size_t>(t)] / total : w[static_cast<std::size_t>(t)];
+      const double share = total != 0 ? w[t] / total : w[t];
       fixed[t] = static_cast<std::int32_t>(0.5 + share * (1 << kBits));
     }
-    start[static_cast<std::size_t>(i)] = begin;
+    start[static_cast<std::size_t>(i)] = low;
     taps[static_cast<std::size_t>(i)] = n;
-    in_begin = std::min(in_begin, begin);
-    in_end = std::max(in_end, begin + n);
+    in_begin = std::min(in_begin, low);
+    in_end = std::max(in_end, low + n);
   }
   in = in_size;
 }
 
-Rect Resizer::source(ImageSize in, ImageSize out, const Rect& window) {
-  x_.set(in.width, out.width, window.left, window.width);
-  y_.set(in.height, out.height, window.top, window.height);
+Rect Resizer::source(ImageSize in, const FractionRect& box, ImageSize out, const Rect& window) {
+  x_.set(in.width, box.left, box.right, out.width, window.left, window.width);
+  y_.set(in.height, box.top, box.bottom, out.height, window.top, window.height);
   // (a pass that is skipped needs no more than its table says)
   return {y_.in_begin, x_.in_begin, y_.in_end - y_.in_begin, x_.in_end - x_.in_begin};
 }
 
 // result (rows, x_.count, 3) from rows of the source part, which starts at column x_.in_begin.
-void Resizer::horizontal(const ImageView& pixels, std::uint8_t* result) {
+void Resizer::horizontal(const ImageView& pixels, bool mirrored, std::uint8_t* result) {
   constexpr std::ptrdiff_t step = 3 * kRows;  // numbers of one widened pixel
   const int width = pixels.width, count = x_.count, first = x_.in_begin;
   wide_.resize(static_cast<std::size_t>(width * step));
@@ -121,7 +133,8 @@ void Resizer::horizontal(const ImageView& pixels, std::uint8_t* result) {
     for (int x = 0; x + 1 < width; ++x) widen_pixel<4>(from, x, wide + x * step);
     widen_pixel<3>(from, width - 1, wide + (width - 1) * step);
     std::uint8_t* to = result + y * row_bytes;
-    for (int i = 0; i < count; ++i, to += 3) {
+    for (int o = 0; o < count; ++o, to += 3) {
+      const int i = mirrored ? count - 1 - o : o;
       const std::int32_t *in = wide + step * (start[i] - first), *w = weights + i * stride;
       Lanes sum[3] = {Lanes{} + kHalf, Lanes{} + kHalf, Lanes{} + kHalf};
       for (int t = 0; t < taps[i]; ++t, in += step) {
@@ -129,7 +142,7 @@ void Resizer::horizontal(const ImageView& pixels, std::uint8_t* result) {
         std::memcpy(pixel, in, sizeof pixel);
         for (int c = 0; c < 3; ++c) sum[c] += w[t] * pixel[c];
       }
-      if (i + 1 < count)
+      if (o + 1 < count)
         narrow_pixel<4>(sum, rows, row_bytes, to);
       else  // the byte behind a row's last pixel is the next row's
         narrow_pixel<3>(sum, rows, row_bytes, to);
@@ -163,28 +176,31 @@ void Resizer::vertical(const std::uint8_t* rows, std::ptrdiff_t stride, int widt
   }
 }
 
-void Resizer::resize(const ImageView& pixels, ImageSize in, ImageSize out, const Rect& window, std::uint8_t* result) {
-  const Rect need = source(in, out, window);
-  PEN_CHECK(pixels.height == need.height && pixels.width == need.width, "resize: got ", pixels.width, "x",
-            pixels.height, " source pixels, needs ", need.width, "x", need.height);
+void Resizer::run(const ImageView& pixels, bool mirrored, std::uint8_t* result) {
+  PEN_CHECK(pixels.height == y_.in_end - y_.in_begin && pixels.width == x_.in_end - x_.in_begin, "resize: got ",
+            pixels.width, "x", pixels.height, " source pixels, needs ", x_.in_end - x_.in_begin, "x",
+            y_.in_end - y_.in_begin);
   const std::uint8_t* rows = pixels.data;
   std::ptrdiff_t stride = pixels.stride;
-  const std::size_t row_bytes = std::size_t{3} * static_cast<std::size_t>(window.width);
-  // A pass whose size does not change is skipped.
-  if (in.width != out.width) {
+  const std::size_t row_bytes = std::size_t{3} * static_cast<std::size_t>(x_.count);
+  const bool across = !x_.identity() || mirrored, down = !y_.identity();
+  if (across) {
     std::uint8_t* to = result;
-    if (in.height != out.height) {
+    if (down) {
       between_.resize(row_bytes * static_cast<std::size_t>(pixels.height));
       to = between_.data();
     }
-    horizontal(pixels, to);
+    if (x_.identity())
+      mirror(pixels, to);
+    else
+      horizontal(pixels, mirrored, to);
     rows = to;
     stride = static_cast<std::ptrdiff_t>(row_bytes);
   }
-  if (in.height != out.height) {
+  if (down) {
     vertical(rows, stride, static_cast<int>(row_bytes), result);
   } else if (rows != result) {
-    for (int y = 0; y < window.height; ++y)
+    for (int y = 0; y < y_.count; ++y)
       std::memcpy(result + row_bytes * static_cast<std::size_t>(y), rows + y * stride, row_bytes);
   }
 }

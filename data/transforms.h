@@ -1,22 +1,19 @@
 // From the pixels of a file to a network's input: resize, crop, flip, normalise, as torchvision composes them.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/rng.h"
 #include "data/image.h"
+#include "data/normalize.h"
+#include "data/pixel_cache.h"
 #include "data/resize.h"
 
 namespace pen {
-
-// x = (v / 255 - mean) / std for each channel, in float32 and in this order. The defaults are ImageNet's.
-struct Normalize {
-  std::array<float, 3> mean{0.485f, 0.456f, 0.406f}, std{0.229f, 0.224f, 0.225f};
-};
 
 // What to do with an image; the result is always size x size.
 struct Transform {
@@ -59,13 +56,21 @@ int center_offset(int n, int s);
 // RandomResizedCrop's rectangle (torchvision: RandomResizedCrop.get_params): ten tries, then the central fallback.
 Rect random_resized_crop(ImageSize image, Rng& rng, double min_area = 0.08);
 
+// How a pipeline comes to the pixels that a transform starts from.
+struct PixelSource {
+  DecodeLimits limits;
+  Decode decode = Decode::exact;
+  std::shared_ptr<PixelCache> cache;  // for files; null: decode each time. Made with the same `decode`
+};
+
 // Reads files and applies transforms with buffers that are kept between calls. One per thread.
 class ImagePipeline {
  public:
-  explicit ImagePipeline(DecodeLimits limits = {});
+  explicit ImagePipeline(PixelSource pixels);
+  explicit ImagePipeline(DecodeLimits limits = {}) : ImagePipeline(PixelSource{limits, Decode::exact, nullptr}) {}
   // out (size, size, 3) = normalised floats. Unreadable files: Error of kind data that names the file.
   void load(const std::string& path, const Transform& transform, Rng& rng, float* out);
-  // The same from a file's bytes; `name` stands in messages.
+  // The same from a file's bytes, never from the cache; `name` stands in messages.
   void load(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng,
             float* out);
   // Without normalisation: the 8-bit pixels (for pictures, and for tests).
@@ -74,18 +79,22 @@ class ImagePipeline {
   const Placement& placement() const { return placement_; }
 
  private:
-  // Fills pixels_ (size, size, 3), not mirrored yet.
+  // All fill pixels_ (size, size, 3).
   void render(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng);
-  DecodeLimits limits_;
+  void render_cached(const std::string& path, const Transform& transform, Rng& rng);
+  void render_placed(ImageSize image, const Transform& transform, const ImageView* whole);
+  // The pixels of `window` of the placed image, from the reader (null `whole`: after open()) or from a whole image.
+  void resize_window(ImageSize image, const Rect& window, const ImageView* whole, std::uint8_t* out);
+  // The image as the cache keeps it.
+  ImageView shrunk(const std::string& path);
+  void write_out(const Transform& transform, float* out);
+
+  PixelSource from_;
   ImageReader reader_;
   Resizer resizer_;
   Placement placement_;
-  std::vector<std::uint8_t> bytes_, pixels_, window_;
-  std::array<std::array<float, 256>, 3> table_{};  // normalised value of each byte
-  Normalize table_of_;
+  std::vector<std::uint8_t> bytes_, pixels_, window_, shrunk_;
+  Normalizer normalizer_;
 };
-
-// out (height, width, 3) floats from 8-bit pixels; mirrored left to right if `flip`.
-void normalize(const std::uint8_t* rgb, int height, int width, bool flip, const Normalize& how, float* out);
 
 }  // namespace pen

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <string>
 
 #include "base/json.h"
 #include "kernels/kernels.h"
@@ -70,6 +72,14 @@ TEST_CASE("bench loader: from a list and from a folder") {
     CHECK(json["mean_pixels"].GetDouble() == 48 * 40);
     CHECK(json["versions"].HasMember("libjpeg-turbo"));
   }
+  const Ended cached = penumbra({"bench", "loader", data.list, "--steps", "1", "--batch", "2", "--workers", "1",
+                                 "--input_size", "32", "--decode", "fast", "--cache", data.folder / "cache", "--json"});
+  REQUIRE_MESSAGE(cached.code == 0, cached.err);
+  const auto json = parse_json(cached.out, "stdout");
+  CHECK(std::string(json["decode"].GetString()) == "fast");
+  CHECK(std::string(json["cache"].GetString()) == data.folder / "cache");
+  CHECK(std::filesystem::exists(data.folder / "cache"));
+  CHECK_FALSE(std::filesystem::is_empty(data.folder / "cache"));
   CHECK(penumbra({"bench", "loader", data.folder / "absent.json"}).code == 3);
   CHECK(penumbra({"bench", "loader", data.list, "--warmup", "1"}).code == 2);
 }

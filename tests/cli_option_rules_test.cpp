@@ -64,6 +64,9 @@ TEST_CASE("rules of score, explain, bench and fit-classifier") {
   CHECK(contains(bench({{"what", "loader"}}), "the folder of images is missing"));
   CHECK(contains(bench({{"what", "step"}, {"path", "x"}}), "what is 'x' for?"));
   CHECK(contains(bench({{"what", "step"}, {"workers", "2"}}), "--workers has no effect"));
+  CHECK(contains(bench({{"what", "step"}, {"cache", "ram"}}), "--cache has no effect"));
+  CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"cache_gib", "2"}}), "there is no --cache"));
+  CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"decode", "quick"}}), "--decode"));
   CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"arch", "resnet18"}}), "--arch has no effect"));
   CHECK(contains(bench({{"what", "steps"}}), "did you mean step?"));
 

@@ -185,3 +185,16 @@ TEST_CASE("refusals: labels, checkpoints, folders") {
       data().train("dummy", fix + Words{"--max_steps", "2", "--do_infill_for_mask_out", "--infiller_model", "dummy"}));
   check_same(data().at("plain"), data().at("dummy"));
 }
+
+TEST_CASE("--cache: memory, a new folder and a filled one train alike; --decode fast changes nothing of PNGs") {
+  const std::string cache = data().folder / "cache";
+  finish(data().train("ram", fix + Words{"--max_steps", "2", "--cache", "ram"}));
+  finish(data().train("new", fix + Words{"--max_steps", "2", "--cache", cache, "--workers", "2"}));
+  CHECK_FALSE(std::filesystem::is_empty(cache));
+  finish(data().train("filled", fix + Words{"--max_steps", "2", "--cache", cache}));
+  check_same(data().at("ram"), data().at("new"));
+  check_same(data().at("ram"), data().at("filled"));
+  finish(data().train("exact", fix + Words{"--max_steps", "2"}));
+  finish(data().train("fast", fix + Words{"--max_steps", "2", "--decode", "fast"}));
+  check_same(data().at("exact"), data().at("fast"));
+}

@@ -62,6 +62,7 @@ OptionTable make_table() {
            "loader: train: random crop and flip; val: resize and centre crop; score: as scoring does")
       .one_of({"train", "val", "score"});
   table.add("workers", &B::workers, "loader: threads that read images; 0: as many as --threads").between(0, 1024);
+  add_reading_options(table);
   table.add("limit", &B::limit, "loader: use the first so many images only; 0: all").at_least(0);
   table.add("maps", &B::maps, "wsol: number of maps").between(1, 1e6);
 
@@ -87,11 +88,12 @@ void resolve(BenchOptions& options, OptionValues& values) {
                             : str(" reads no images, what is '", options.path, "' for?"));
   only_for(is("step"), {"mode", "gradient"});
   only_for(is("step") || is("kernels") || is("memory"), {"arch", "width", "classes", "warmup"});
-  only_for(is("step") || is("memory"), {"fuse", "masker_use_layers"});
+  only_for(is("step") || is("memory"), {"fuse", "winograd", "masker_use_layers"});
   only_for(is("kernels"), {"only"});
   only_for(is("memory"), {"modes", "batches"});
   only_for(!is("memory") && !is("wsol"), {"batch_size"});
-  only_for(is("loader"), {"transform", "workers", "limit"});
+  only_for(is("loader"), {"transform", "workers", "limit", "decode", "cache", "cache_gib"});
+  if (is("loader")) resolve_reading_options(values, options);
   only_for(is("wsol"), {"maps"});
   rules::check_input_size(options.input_size);
   rules::check_taps(options.masker_use_layers);

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "base/run_options.h"
+#include "train/reading_options.h"
 
 namespace pen {
 
-struct BenchOptions : LogOptions, ComputeOptions {
+struct BenchOptions : LogOptions, ComputeOptions, ReadingOptions {
   std::string what;  // step | loader | kernels | wsol | memory
   std::string path;  // loader: metadata JSON or folder of class folders
 

@@ -111,6 +111,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   Sgd optimizer(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
 
   LoaderOptions l;
+  apply(o, static_cast<int>(o.input_size), l);
   l.batch_size = static_cast<int>(o.batch_size);
   l.workers = static_cast<int>(o.workers);
   l.shuffle = true;

@@ -66,6 +66,7 @@ const OptionTable& fit_options() {
 
 void resolve(FitOptions& options, OptionValues& values) {
   rules::check_effect(values, options.schedule == "step", {"lrde"}, "the schedule is cosine");
+  resolve_reading_options(values, options);
   rules::check_input_size(options.input_size);
   rules::check_run_name(options.name, options.resume);
   PEN_CHECK_AS(usage, options.warmup_epochs <= static_cast<double>(options.epochs),

@@ -149,6 +149,7 @@ void resolve(TrainOptions& options, OptionValues& values) {
   set_side(values, "lambda_tv", options.lambda_tv, "mask_in_lambda_tv", options.mask_in.lambda_tv);
   set_side(values, "lambda_tv", options.lambda_tv, "mask_out_lambda_tv", options.mask_out.lambda_tv);
   check_zoo(options, values);
+  resolve_reading_options(values, options);
   check_side(options.mask_in, values, "mask_in");
   check_side(options.mask_out, values, "mask_out");
   if (options.mask_in.criterion == "none" && options.mask_out.criterion == "none")

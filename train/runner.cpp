@@ -151,8 +151,9 @@ std::optional<StepMemory> rehearse(const TrainOptions& o, const std::string& wei
   return memory;
 }
 
-LoaderOptions loader_options(const TrainOptions& o, bool training) {
-  LoaderOptions l;
+// `reading` says how images are read; of it the rest is set here.
+LoaderOptions loader_options(const TrainOptions& o, const LoaderOptions& reading, bool training) {
+  LoaderOptions l = reading;
   l.batch_size = static_cast<int>(o.batch_size);
   l.workers = static_cast<int>(o.workers);
   l.shuffle = training;
@@ -184,7 +185,9 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   const LimitedSource train_source(n.train_list, o.limit);
   Transform crops = Transform::train(static_cast<int>(n.input_size));
   crops.min_area = o.min_crop_area;
-  Loader train(train_source, crops, loader_options(o, true));
+  LoaderOptions reading;
+  apply(o, static_cast<int>(n.input_size), reading);
+  Loader train(train_source, crops, loader_options(o, reading, true));
   Metadata val_list;
   std::unique_ptr<LimitedSource> val_source;
   std::unique_ptr<Loader> val;
@@ -192,8 +195,8 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
     val_list = Metadata::read(o.val_json);
     PEN_CHECK_AS(data, val_list.classes() == n.names, "'", o.val_json, "' has other classes than '", o.train_json, "'");
     val_source = std::make_unique<LimitedSource>(val_list, o.limit);
-    val =
-        std::make_unique<Loader>(*val_source, Transform::val(static_cast<int>(n.input_size)), loader_options(o, false));
+    val = std::make_unique<Loader>(*val_source, Transform::val(static_cast<int>(n.input_size)),
+                                   loader_options(o, reading, false));
   }
 
   SessionOptions s;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/options.h"
+#include "train/reading_options.h"
 
 namespace pen {
 
@@ -27,7 +28,7 @@ void add_save_options(OptionsOf<T>& table) {
 }
 
 // How training images are read.
-struct TrainingDataOptions {
+struct TrainingDataOptions : ReadingOptions {
   std::int64_t workers = 4;
   std::int64_t limit = 0;
   double min_crop_area = 0.08;
@@ -42,6 +43,7 @@ void add_training_data_options(OptionsOf<T>& table) {
   table.add("workers", &D::workers, "threads that read images; 0: the training thread does")
       .between(0, 1024)
       .changes_on_resume();
+  add_reading_options(table);
   table.add("limit", &D::limit, "use the first so many images only; 0: all").at_least(0);
   table.add("min_crop_area", &D::min_crop_area, "smallest share of an image that a random training crop shows")
       .between(0.01, 1);
