@@ -15,7 +15,7 @@ struct LoadBenchmarkOptions {
   std::int64_t images = 0;  // of each pass; 0: all of the source
   std::uint64_t seed = 1;
   Decode decode = Decode::exact;
-  std::shared_ptr<PixelCache> cache;  // filled by the pass that warms up
+  std::shared_ptr<PixelCache> cache = nullptr;  // filled by the pass that warms up
 };
 
 struct LoadBenchmark {

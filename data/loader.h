@@ -34,7 +34,7 @@ struct LoaderOptions {
   double max_bad_share = 0.01;
   DecodeLimits limits;
   Decode decode = Decode::exact;
-  std::shared_ptr<PixelCache> cache;  // may serve several loaders; made with the same `decode`
+  std::shared_ptr<PixelCache> cache = nullptr;  // may serve several loaders; made with the same `decode`
 };
 
 // A batch. Images that could not be read are left out, so `size` may be below the batch size (never 0).

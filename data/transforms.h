@@ -60,7 +60,7 @@ Rect random_resized_crop(ImageSize image, Rng& rng, double min_area = 0.08);
 struct PixelSource {
   DecodeLimits limits;
   Decode decode = Decode::exact;
-  std::shared_ptr<PixelCache> cache;  // for files; null: decode each time. Made with the same `decode`
+  std::shared_ptr<PixelCache> cache = nullptr;  // for files; null: decode each time. Made with the same `decode`
 };
 
 // Reads files and applies transforms with buffers that are kept between calls. One per thread.

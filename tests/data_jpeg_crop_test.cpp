@@ -156,7 +156,7 @@ const std::vector<Sampling>& samplings() {
       {{3, 1, 1, 1}, {1, 1, 1, 1}},  // thirds
       {{2, 2, 1, 1}, {2, 1, 2, 1}},  // each chroma plane another way
       {{1, 2, 2, 1}, {1, 1, 1, 1}},  // chroma finer than luma
-      {{2, 2, 2, 1}, {2, 2, 2, 1}},  // 4:4:4 in units of two by two
+      {{1, 1, 1, 1}, {2, 2, 2, 1}},  // 4:4:4 in units of two rows (libjpeg takes at most ten blocks)
   };
   return all;
 }
