@@ -34,7 +34,7 @@ void to_bytes(std::span<const double> scores, std::span<std::uint8_t> bytes);
 // Keeps its buffers between maps. One per thread.
 class LevelSets {
  public:
-  // bytes (height, width), each side 1 to 4096. The view must stay until the last call below.
+  // bytes (height, width), each side 1 to 4096.
   void set(std::span<const std::uint8_t> bytes, int height, int width);
   // Largest byte of the map; {byte > T} is empty from T = top() on.
   int top() const { return top_; }
@@ -49,36 +49,41 @@ class LevelSets {
   void contours(const Visit& visit);
 
  private:
-  // Bounds (inclusive) and sums of one component, filed under the pixel that is its root.
+  // Bounds (inclusive) and sums of one component.
   struct Node {
     std::int32_t x0 = 0, y0 = 0, x1 = 0, y1 = 0;
     std::int32_t since = 0;  // the T at which the bounds came to be
     std::int32_t size = 1;   // pixels
-    bool outside = false;    // reaches the frame, and is therefore no hole
-    std::int32_t first = 0;  // the first pixel in raster order
+    std::int32_t first = 0;  // the first pixel in raster order, as in sorted_
     std::int32_t area = 0;   // twice the area inside its outer contour
     std::int32_t place = 0;  // in roots_
   };
-  std::int32_t root(std::int32_t pixel);
+  void forget_components();
+  std::int32_t root(std::int32_t node);
   void sort(std::span<const std::uint8_t> levels);
   void fill_basins();
-  void count_areas();
   Box box_of(const Node& node, int margin) const;
-  template <int Connectivity, bool Areas, class Changes>
-  void add(std::int32_t pixel, std::int32_t now, Changes& changes);
+  bool reaches_frame(const Node& node) const {
+    return node.x0 == 0 || node.y0 == 0 || node.x1 + 1 == width_ || node.y1 + 1 == height_;
+  }
+  template <int Connectivity, class Changes>
+  void add(std::int32_t place, std::int32_t now, Changes& changes);
   template <bool Holes>
   void sweep(const Visit& visit);
 
-  // All arrays but the map itself have a frame of one pixel around it, which no component ever enters.
-  std::span<const std::uint8_t> bytes_;  // (height, width)
   int height_ = 0, width_ = 0, stride_ = 0, top_ = 0;
+  // Of each pixel, with a frame of one pixel around the map which no component ever enters.
   std::vector<std::uint8_t> padded_, filled_;
-  std::vector<std::int32_t> parent_;       // of union-find; -1: not there yet
-  std::vector<Node> nodes_;                // by root
-  std::vector<std::int32_t> gain_;         // what each pixel adds to its component's area
-  std::vector<std::int32_t> sorted_;       // pixels by level, ascending
+  std::vector<std::uint8_t> there_;  // bits: whether it has appeared; rows of pitch_ bytes
+  int pitch_ = 0;
+  std::vector<std::int32_t> label_;        // of what has appeared: the component that it began or joined, in nodes_
+  std::array<std::int32_t, 9> step_{};     // from a pixel to those of 3x3 around it
+  std::vector<std::int32_t> sorted_;       // pixels by level, ascending, in raster order: row << 16 | column
   std::array<std::int32_t, 257> begin_{};  // of each level in sorted_
-  std::vector<std::int32_t> roots_;
+  // Of each component that ever began. There are far fewer than pixels: what is walked at random stays in the cache.
+  std::vector<Node> nodes_;
+  std::vector<std::int32_t> joined_;  // of union-find: the component that it was joined to, or itself
+  std::vector<std::int32_t> roots_;   // those that are there
   std::array<std::vector<std::int32_t>, 256> queue_;
 };
 
