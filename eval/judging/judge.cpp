@@ -32,15 +32,15 @@ Judge::Judge(JudgeOptions options, const wsol::Dataset& dataset, const MapSource
       v1_(wsol::BoxMetric::v1, options_.cam_curve_interval),
       v2_(wsol::BoxMetric::v2, options_.cam_curve_interval),
       pixels_(options_.cam_curve_interval) {
-  using enum MetricNeeds;
   PEN_CHECK_AS(usage, !options_.metrics.empty(), "no metrics were asked for");
   for (const Metric& m : options_.metrics) {
-    PEN_CHECK_AS(usage, m.needs != boxes || dataset.has_boxes(), "metric ", m.name, " needs annotated boxes");
-    PEN_CHECK_AS(usage, m.needs != masks || dataset.has_masks(), "metric ", m.name, " needs true pixel masks");
-    PEN_CHECK_AS(usage, m.needs != truth || dataset.has_boxes() || dataset.has_masks(), "metric ", m.name,
-                 " needs annotated boxes or true pixel masks");
-    PEN_CHECK_AS(usage, m.needs != MetricNeeds::classifier || network_, "metric ", m.name,
-                 " needs a classifier: resnet_path or casm_base_path");
+    const auto needs = [&](MetricNeeds what, bool there, const char* in_words) {
+      PEN_CHECK_AS(usage, m.needs != what || there, "metric ", m.name, " needs ", in_words);
+    };
+    needs(MetricNeeds::boxes, dataset.has_boxes(), "annotated boxes");
+    needs(MetricNeeds::masks, dataset.has_masks(), "true pixel masks");
+    needs(MetricNeeds::truth, dataset.has_boxes() || dataset.has_masks(), "annotated boxes or true pixel masks");
+    needs(MetricNeeds::classifier, network_ != nullptr, "a classifier: --resnet_path or --casm_path");
     if (!of_all_images(m.name)) columns_.emplace_back(m.name);
   }
   if (network_)
