@@ -40,6 +40,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
   // A one-letter word is two edits from every word of up to two letters; that is no likeness.
   best_distance = std::min(best_distance, wanted.size());
   const std::string* abbreviated = nullptr;
+  const std::string* begun_with = nullptr;  // output, of output_path
   bool ambiguous = false;
   for (const std::string& candidate : known) {
     const std::string other = folded(candidate);
@@ -52,9 +53,11 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
       ambiguous = abbreviated != nullptr;
       abbreviated = abbreviated ? abbreviated : &candidate;
     }
+    if (!begun_with && wanted.starts_with(other + "_")) begun_with = &candidate;
   }
   // An unambiguous abbreviation says more than a small distance to some other word.
-  return abbreviated && !ambiguous && best_distance > 1 ? *abbreviated : best;
+  if (abbreviated && !ambiguous && best_distance > 1) return *abbreviated;
+  return best.empty() && begun_with ? *begun_with : best;
 }
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known, const std::string& prefix) {

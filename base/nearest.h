@@ -11,7 +11,8 @@ namespace pen {
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 // The word of `known` that is nearest to `word`: within a third of its length (at least 2) edits, or the one that
-// `word` abbreviates. Empty if none is near. Dashes and underscores count as the same; ties: the first.
+// `word` abbreviates, or else the one with which `word` begins (`output` for `output_path`). Empty if none is near.
+// Dashes and underscores count as the same; ties: the first.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
 // "did you mean 'x'?" with `prefix` before the word, or empty when nothing is near: ready to be an Error's hint.

@@ -20,6 +20,8 @@ TEST_CASE("edit distance counts insertions, deletions, substitutions and swaps")
   CHECK(edit_distance("kitten", "sitting") == 3);
   CHECK(nearest("batch-sise", {"batch_size", "epochs"}) == "batch_size");
   CHECK(nearest("epo", {"batch_size", "epochs"}) == "epochs");
+  CHECK(nearest("output-path", {"epochs", "output"}) == "output");
+  CHECK(nearest("outputs_of_it", {"epochs", "output"}) == "");
   CHECK(nearest("quaternion", {"batch_size", "epochs"}) == "");
   CHECK(nearest("x", {"lr", "q"}) == "");
 }
