@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/json.h"
-#include "data/image.h"
 #include "eval/infilling.h"
 #include "eval/mask_iou.h"
 #include "eval/networks.h"
@@ -339,41 +338,6 @@ TEST_CASE("score: interrupted, it writes nothing") {
   CHECK_FALSE(std::filesystem::exists(options.output_path));
   CHECK_FALSE(eval::run_score(options, Device{}, "cpu").interrupted);
   CHECK(std::filesystem::exists(options.output_path));
-}
-
-TEST_CASE("true masks are placed as their images are") {
-  const TinyData data;
-  const eval::TrueMasks masks(data.folder / "masks", Transform::score(20, false));
-  // 48x40 -> 24x20, cut 2 on the left: output pixel (y, x) holds the centre of source pixel (2 y + 1, 2 (x + 2) + 1).
-  const std::string image = data.folder / "val/left/v0.png";
-  const Image source = read_image(data.folder / "masks/left/v0.png");
-  std::vector<std::uint8_t> placed(20 * 20);
-  masks.load(image, placed);
-  std::int64_t wrong = 0;
-  for (std::size_t y = 0; y < 20; ++y)
-    for (std::size_t x = 0; x < 20; ++x)
-      wrong += placed[y * 20 + x] != (source.rgb[((2 * y + 1) * 48 + 2 * (x + 2) + 1) * 3] >= 128);
-  CHECK(wrong == 0);
-  // At the scene's own size nothing moves.
-  const std::vector<std::uint8_t> square(16 * 16, 200), half = [] {
-    std::vector<std::uint8_t> out(16 * 16);
-    std::fill(out.begin(), out.begin() + 100, 255);
-    return out;
-  }();
-  std::filesystem::create_directories(data.folder / "s");
-  std::filesystem::create_directories(data.folder / "i/x");
-  write_png(data.folder / "s/a.png", 16, 16, 1, half);
-  write_png(data.folder / "i/x/a.b.png", 16, 16, 1, square);
-  const eval::TrueMasks flat(data.folder / "s", Transform::score(16, false));
-  std::vector<std::uint8_t> same(16 * 16);
-  flat.load(data.folder / "i/x/a.b.png", same);
-  CHECK(std::count(same.begin(), same.end(), 1) == 100);
-  CHECK(same[99] == 1);
-  CHECK(same[100] == 0);
-  write_png(data.folder / "s/a.png", 16, 16, 1, std::vector<std::uint8_t>(16 * 16));
-  test::check_error(ErrorKind::data, {"no pixel of the object"}, [&] { flat.load(data.folder / "i/x/a.b.png", same); });
-  write_png(data.folder / "s/a.png", 8, 32, 1, half);
-  test::check_error(ErrorKind::data, {"32x8", "16x16"}, [&] { flat.load(data.folder / "i/x/a.b.png", same); });
 }
 
 TEST_CASE("score with an infiller: the accuracy on the infilled images of both sides, counted here again") {

@@ -1,14 +1,18 @@
-// Masks to boxes, and boxes against boxes, each against its plain definition.
+// Masks to boxes, and boxes against boxes, each against its plain definition; true masks in the frame of their images.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <vector>
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "data/image.h"
 #include "eval/localization.h"
 #include "eval/masks.h"
+#include "eval/true_masks.h"
+#include "tests/tiny_networks.h"
 
 using namespace pen;
 using namespace pen::eval;
@@ -232,4 +236,39 @@ TEST_CASE("a box that leaves the frame lowers the scores in the paper protocol o
   CHECK(paper.f1[0] == doctest::Approx(2.0 / 3.0).epsilon(1e-5));
   CHECK(localize(mask, {0, 0, 10, 10}, truth, 20, Protocol::paper).f1[0] ==
         doctest::Approx(paper.f1[0]).epsilon(1e-12));
+}
+
+TEST_CASE("true masks are placed as their images are") {
+  const test::TinyData data;
+  const TrueMasks masks(data.folder / "masks", Transform::score(20, false));
+  // 48x40 -> 24x20, cut 2 on the left: output pixel (y, x) holds the centre of source pixel (2 y + 1, 2 (x + 2) + 1).
+  const std::string image = data.folder / "val/left/v0.png";
+  const Image source = read_image(data.folder / "masks/left/v0.png");
+  std::vector<std::uint8_t> placed(20 * 20);
+  masks.load(image, placed);
+  std::int64_t wrong = 0;
+  for (std::size_t y = 0; y < 20; ++y)
+    for (std::size_t x = 0; x < 20; ++x)
+      wrong += placed[y * 20 + x] != (source.rgb[((2 * y + 1) * 48 + 2 * (x + 2) + 1) * 3] >= 128);
+  CHECK(wrong == 0);
+  // At the scene's own size nothing moves.
+  const std::vector<std::uint8_t> square(16 * 16, 200), half = [] {
+    std::vector<std::uint8_t> out(16 * 16);
+    std::fill(out.begin(), out.begin() + 100, 255);
+    return out;
+  }();
+  std::filesystem::create_directories(data.folder / "s");
+  std::filesystem::create_directories(data.folder / "i/x");
+  write_png(data.folder / "s/a.png", 16, 16, 1, half);
+  write_png(data.folder / "i/x/a.b.png", 16, 16, 1, square);
+  const TrueMasks flat(data.folder / "s", Transform::score(16, false));
+  std::vector<std::uint8_t> same(16 * 16);
+  flat.load(data.folder / "i/x/a.b.png", same);
+  CHECK(std::count(same.begin(), same.end(), 1) == 100);
+  CHECK(same[99] == 1);
+  CHECK(same[100] == 0);
+  write_png(data.folder / "s/a.png", 16, 16, 1, std::vector<std::uint8_t>(16 * 16));
+  test::check_error(ErrorKind::data, {"no pixel of the object"}, [&] { flat.load(data.folder / "i/x/a.b.png", same); });
+  write_png(data.folder / "s/a.png", 8, 32, 1, half);
+  test::check_error(ErrorKind::data, {"32x8", "16x16"}, [&] { flat.load(data.folder / "i/x/a.b.png", same); });
 }
