@@ -49,8 +49,8 @@ for set in train_val val; do
   for mode in center max ground_truth; do score $mode $mode; done
 done
 
-# Methods x metrics on validation photos at equal distances in the list, which is ordered by class (15 of each).
+# Methods x metrics on all validation photos.
 "$penumbra" evaluate --methods casme,grad_cam,grad_cam_pp,layer_cam,cam,gradient,guided_backprop,input_x_gradient,linear_approx,random,sobel,center \
   --layer layer3 --metrics LE,MaxBoxAccV2,insertion,deletion,pointing_game,ms_per_image --casm_path runs/fix/last.chk \
   --resnet_path runs/classifier/classifier.safetensors --val_json meta/val.json --bboxes_path meta/val_bboxes.json \
-  --limit 150 --spread --output_path methods
+  --output_path methods
