@@ -10,7 +10,10 @@ namespace pen {
 namespace {
 
 thread_local kernels::Backend current_backend = kernels::Backend::native;
-std::atomic<ComputePolicy> current_policy{};
+// Aligned to its size, so that an atomic one needs no lock (clang would call libatomic for it).
+struct alignas(8) WholePolicy : ComputePolicy {};
+std::atomic<WholePolicy> current_policy{};
+static_assert(sizeof(WholePolicy) == 8 && decltype(current_policy)::is_always_lock_free);
 
 Tensor make(Shape shape, DType dtype, std::shared_ptr<Storage> storage) {
   auto impl = std::make_shared<TensorImpl>();
@@ -35,11 +38,11 @@ std::string to_string(const Shape& shape) {
   return out + ")";
 }
 
-void set_compute_policy(ComputePolicy policy) { current_policy = policy; }
-ComputePolicy compute_policy() { return current_policy; }
+void set_compute_policy(ComputePolicy policy) { current_policy.store({policy}); }
+ComputePolicy compute_policy() { return current_policy.load(); }
 
 kernels::Context context(Device device) {
-  const ComputePolicy policy = current_policy;
+  const ComputePolicy policy = compute_policy();
   return {device, current_backend, kernels::device::stream(device), policy.math, policy.deterministic};
 }
 
