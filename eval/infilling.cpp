@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/option_rules.h"
+#include "eval/inputs.h"
 #include "models/infiller_options.h"
 #include "tensor/autograd.h"
 
@@ -42,12 +43,12 @@ std::vector<float> infilled_images(Infiller& infiller, std::span<const float> im
   out.reserve(images.size());
   for (std::int64_t first = 0; first < n; first += infilled_at_once) {
     const std::int64_t count = std::min(infilled_at_once, n - first);
-    const auto tensor = [&](std::span<const float> from, std::int64_t channels) {
-      const Shape shape{count, size, size, channels};
-      return Tensor::from_memory(from.data() + first * pixels * channels, static_cast<std::size_t>(numel_of(shape)),
-                                 shape, DType::f32, device);
+    const auto piece = [&](std::span<const float> from, std::int64_t each) {
+      return from.subspan(static_cast<std::size_t>(first * each), static_cast<std::size_t>(count * each));
     };
-    const InfillerInput input{tensor(images, 3), tensor(masks, 1), in ? MaskSide::in : MaskSide::out};
+    const InfillerInput input{upload_images(piece(images, pixels * 3), count, size, device),
+                              upload_masks(piece(masks, pixels), count, size, device),
+                              in ? MaskSide::in : MaskSide::out};
     const std::vector<float> filled = infilled(input, infiller.generate(input)).to_vector<float>();
     out.insert(out.end(), filled.begin(), filled.end());
   }

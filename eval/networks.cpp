@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "eval/inputs.h"
 #include "models/frozen_classifier.h"
 #include "tensor/autograd.h"
 #include "tensor/ops.h"
@@ -32,10 +33,6 @@ OpenedClassifier opened(const Checkpoint& from, Device device, const std::string
   return out;
 }
 
-Tensor image_tensor(std::span<const float> images, std::int64_t n, std::int64_t size, Device device) {
-  return Tensor::from_memory(images.data(), images.size(), {n, size, size, 3}, DType::f32, device);
-}
-
 void append(std::vector<float>& to, const Tensor& tensor) {
   const std::vector<float> values = tensor.to_vector<float>();
   to.insert(to.end(), values.begin(), values.end());
@@ -44,18 +41,26 @@ void append(std::vector<float>& to, const Tensor& tensor) {
 // Images that fitted into memory together so far.
 std::int64_t fitting = images_at_once;
 
-// Calls body(piece, first, count) on pieces of the batch.
+// Reads the results of a piece.
+using Read = std::function<void()>;
+
+// Calls body(piece, first, count) on pieces of the batch, and what it gave when the next piece is queued: a GPU then
+// has work while results are copied and the piece after is staged.
 void in_pieces(std::span<const float> images, std::int64_t n, std::int64_t size, Device device,
-               const std::function<void(const Tensor&, std::int64_t, std::int64_t)>& body) {
+               const std::function<Read(const Tensor&, std::int64_t, std::int64_t)>& body) {
   const std::int64_t values = size * size * 3;
   PEN_CHECK(n >= 1 && static_cast<std::int64_t>(images.size()) == n * values, "evaluation: ", images.size(),
             " values for ", n, " images of side ", size);
   const NoGrad no_grad;
+  Read read;
   in_fitting_pieces(n, fitting, device, [&](std::int64_t first, std::int64_t count) {
     const auto piece =
         images.subspan(static_cast<std::size_t>(first * values), static_cast<std::size_t>(count * values));
-    body(image_tensor(piece, count, size, device), first, count);
+    Read next = body(upload_images(piece, count, size, device), first, count);
+    if (read) read();
+    read = std::move(next);
   });
+  read();
 }
 
 }  // namespace
@@ -67,8 +72,9 @@ OpenedClassifier open_classifier(const std::string& path, Device device, const s
 std::vector<float> logits_of(pen::Classifier& classifier, std::span<const float> images, std::int64_t n,
                              std::int64_t size) {
   std::vector<float> out;
-  in_pieces(images, n, size, classifier.device(),
-            [&](const Tensor& piece, std::int64_t, std::int64_t) { append(out, classifier.logits(piece)); });
+  in_pieces(images, n, size, classifier.device(), [&](const Tensor& piece, std::int64_t, std::int64_t) -> Read {
+    return [&out, logits = classifier.logits(piece)] { append(out, logits); };
+  });
   return out;
 }
 
@@ -79,11 +85,13 @@ std::vector<float> masked_logits(pen::Classifier& classifier, std::span<const fl
             " images of side ", size);
   const Device device = classifier.device();
   std::vector<float> out;
-  in_pieces(images, n, size, device, [&](const Tensor& piece, std::int64_t first, std::int64_t count) {
+  in_pieces(images, n, size, device, [&](const Tensor& piece, std::int64_t first, std::int64_t count) -> Read {
     const auto values =
         masks.subspan(static_cast<std::size_t>(first * pixels), static_cast<std::size_t>(count * pixels));
-    const Tensor mask = Tensor::from_memory(values.data(), values.size(), {count, size, size, 1}, DType::f32, device);
-    append(out, classifier.logits(in ? ops::mask_in(piece, mask) : ops::mask_out(piece, mask)));
+    const Tensor mask = upload_masks(values, count, size, device);
+    return [&out, logits = classifier.logits(in ? ops::mask_in(piece, mask) : ops::mask_out(piece, mask))] {
+      append(out, logits);
+    };
   });
   return out;
 }
@@ -130,7 +138,7 @@ Maps MaskMaker::operator()(std::span<const float> images, std::int64_t n, std::i
             " class ids for ", n, " images");
   const Device device = classifier_.network->device();
   Maps out;
-  in_pieces(images, n, size, device, [&](const Tensor& piece, std::int64_t first, std::int64_t count) {
+  in_pieces(images, n, size, device, [&](const Tensor& piece, std::int64_t first, std::int64_t count) -> Read {
     ClassifierOutput seen = classifier_.runner->forward(piece);
     MaskerInput input;
     input.taps = std::move(seen.taps);
@@ -148,8 +156,10 @@ Maps MaskMaker::operator()(std::span<const float> images, std::int64_t n, std::i
       }
       input.class_ids = Tensor::from(ids, {count}, device);
     }
-    append(out.maps, masker_->forward(input));
-    append(out.logits, seen.logits);
+    return [&out, maps = masker_->forward(input), logits = seen.logits] {
+      append(out.maps, maps);
+      append(out.logits, logits);
+    };
   });
   return out;
 }

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "eval/attribution/probe.h"
+#include "eval/inputs.h"
 #include "eval/opencv_threads.h"
 #include "tensor/autograd.h"
 #include "tensor/memory.h"
@@ -92,9 +93,7 @@ void Attributor::add_piece(const Batch& batch, std::int64_t from, std::int64_t c
   const auto values = static_cast<std::size_t>(size_ * size_ * 3), pixels = static_cast<std::size_t>(size_ * size_);
   const auto first = static_cast<std::size_t>(from), n = static_cast<std::size_t>(count);
   const std::span<const float> images = batch.images.subspan(first * values, n * values);
-  const Tensor x =
-      Tensor::from_memory(images.data(), images.size(), {count, size_, size_, 3}, DType::f32, network_->device())
-          .to(network_->dtype());
+  const Tensor x = upload_images(images, count, size_, network_->device()).to(network_->dtype());
   Attribution found = explain(x, batch.labels.empty() ? batch.labels : batch.labels.subspan(first, n));
   if (!found.logits.defined()) {
     const NoGrad no_grad;
