@@ -151,7 +151,11 @@ std::unique_ptr<Filling> Loader::State::begin_batch() {
   b.end = std::min(end, b.begin + options.batch_size);
   b.side = transform.size;
   const std::size_t side = static_cast<std::size_t>(b.side);
-  b.images.resize(static_cast<std::size_t>(options.batch_size) * side * side * 3);
+  b.normalize = transform.normalize;
+  if (options.parts)
+    b.parts.resize(static_cast<std::size_t>(options.batch_size));
+  else
+    b.images.resize(static_cast<std::size_t>(options.batch_size) * side * side * 3);
   filling->slots.resize(static_cast<std::size_t>(b.end - b.begin));
   filling->remaining = filling->slots.size();
   for (std::size_t i = 0; i < filling->slots.size(); ++i)
@@ -167,7 +171,10 @@ void Loader::State::fill(Filling& filling, std::size_t i, ImagePipeline& pipelin
     slot.label = source.label(slot.index);
     Rng rng = augmentation_rng(options.seed, epoch, slot.index);
     const std::size_t side = static_cast<std::size_t>(transform.size);
-    pipeline.load(slot.path, transform, rng, filling.batch->images.data() + i * side * side * 3);
+    if (options.parts)
+      pipeline.load_part(slot.path, transform, rng, filling.batch->parts[i]);
+    else
+      pipeline.load(slot.path, transform, rng, filling.batch->images.data() + i * side * side * 3);
   } catch (...) {
     slot.error = std::current_exception();
   }
@@ -244,7 +251,9 @@ BatchPtr Loader::State::finish(Filling& filling) {
       continue;
     }
     const std::size_t to = static_cast<std::size_t>(b.size);
-    if (to != i) std::memcpy(b.images.data() + to * image, b.images.data() + i * image, image * sizeof(float));
+    if (to != i && options.parts) std::swap(b.parts[to], b.parts[i]);
+    if (to != i && !options.parts)
+      std::memcpy(b.images.data() + to * image, b.images.data() + i * image, image * sizeof(float));
     b.labels.push_back(slot.label);
     b.indices.push_back(slot.index);
     b.paths.push_back(std::move(slot.path));

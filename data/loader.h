@@ -35,6 +35,8 @@ struct LoaderOptions {
   DecodeLimits limits;
   Decode decode = Decode::exact;
   std::shared_ptr<PixelCache> cache = nullptr;  // may serve several loaders; made with the same `decode`
+  // Hand out source pixels and tables (Batch::parts) for a device that resizes and normalises, in place of images.
+  bool parts = false;
 };
 
 // A batch. Images that could not be read are left out, so `size` may be below the batch size (never 0).
@@ -42,6 +44,8 @@ struct Batch {
   std::int64_t size = 0;
   int side = 0;                       // the transform's output size
   std::vector<float> images;          // (size, side, side, 3), normalised; the buffer may be larger
+  std::vector<PixelPart> parts;       // with LoaderOptions::parts, instead: (size); the buffer may be larger
+  Normalize normalize;                // the transform's
   std::vector<std::int64_t> labels;   // (size)
   std::vector<std::int64_t> indices;  // (size), in the source
   std::vector<std::string> paths;     // (size)

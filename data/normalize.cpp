@@ -3,6 +3,8 @@
 #include <bit>
 #include <vector>
 
+#include "base/pixel_math.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -64,7 +66,8 @@ void Normalizer::set(const Normalize& how) {
   ready_ = true;
   how_ = how;
   for (std::size_t c = 0; c < 3; ++c)
-    for (std::size_t v = 0; v < 256; ++v) table_[c][v] = (static_cast<float>(v) / 255.0f - how.mean[c]) / how.std[c];
+    for (std::size_t v = 0; v < 256; ++v)
+      table_[c][v] = normalized_byte(static_cast<std::uint8_t>(v), how.mean[c], how.std[c]);
   vectors_ = false;
   if (!have_vectors()) return;
   std::vector<std::uint8_t> every(256 * 3);

@@ -39,6 +39,24 @@ Shrunk shrunk_crop(const Rect& crop, ImageSize small, double factor) {
   return s;
 }
 
+// The outputs that exist of the size x size that are cut from the resized image; what lies around them is padding.
+Rect existing(const Placement& p, int size) {
+  const int top = std::max(p.top, 0), left = std::max(p.left, 0);
+  return {top, left, std::min(p.resized.height, p.top + size) - top, std::min(p.resized.width, p.left + size) - left};
+}
+// The column where they begin, mirrored or not.
+int column_of(const Placement& p, int size, const Rect& window) {
+  const int before = window.left - p.left;
+  return p.flip ? size - before - window.width : before;
+}
+
+void copy_rows(const ImageView& from, std::vector<std::uint8_t>& to) {
+  const std::size_t row = std::size_t{3} * static_cast<std::size_t>(from.width);
+  to.resize(row * static_cast<std::size_t>(from.height));
+  for (int y = 0; y < from.height; ++y)
+    std::memcpy(to.data() + row * static_cast<std::size_t>(y), from.data + y * from.stride, row);
+}
+
 }  // namespace
 
 ImagePipeline::ImagePipeline(PixelSource pixels) : from_(std::move(pixels)), reader_(from_.limits) {
@@ -46,7 +64,7 @@ ImagePipeline::ImagePipeline(PixelSource pixels) : from_(std::move(pixels)), rea
             "the image cache was made for another way of decoding");
 }
 
-void ImagePipeline::resize_window(ImageSize image, const Rect& window, const ImageView* whole, std::uint8_t* out) {
+Rect ImagePipeline::source_of(ImageSize image, const Rect& window, bool whole) {
   const Placement& p = placement_;
   const int factor = from_.decode == Decode::fast && !whole ? shrink_factor(p) : 1;
   Rect source;
@@ -61,25 +79,27 @@ void ImagePipeline::resize_window(ImageSize image, const Rect& window, const Ima
     source.top += p.crop.top;
     source.left += p.crop.left;
   }
-  resizer_.run(whole ? whole->part(source) : reader_.read(source), p.flip, out);
+  return source;
+}
+
+void ImagePipeline::resize_window(ImageSize image, const Rect& window, const ImageView* whole, std::uint8_t* out) {
+  const Rect source = source_of(image, window, whole != nullptr);
+  resizer_.run(whole ? whole->part(source) : reader_.read(source), placement_.flip, out);
 }
 
 void ImagePipeline::render_placed(ImageSize image, const Transform& t, const ImageView* whole) {
   const Placement& p = placement_;
   const std::size_t side = static_cast<std::size_t>(t.size);
   pixels_.resize(side * side * 3);
-  // the outputs that exist; what lies around them is padding
-  const int top = std::max(p.top, 0), left = std::max(p.left, 0);
-  const Rect window{top, left, std::min(p.resized.height, p.top + t.size) - top,
-                    std::min(p.resized.width, p.left + t.size) - left};
+  const Rect window = existing(p, t.size);
   if (window.height == t.size && window.width == t.size) return resize_window(image, window, whole, pixels_.data());
   window_.resize(std::size_t{3} * static_cast<std::size_t>(window.height) * static_cast<std::size_t>(window.width));
   resize_window(image, window, whole, window_.data());
   std::fill(pixels_.begin(), pixels_.end(), std::uint8_t{0});
   const std::size_t row = std::size_t{3} * static_cast<std::size_t>(window.width);
-  const int before = left - p.left, column = p.flip ? t.size - before - window.width : before;
+  const int column = column_of(p, t.size, window);
   for (int y = 0; y < window.height; ++y) {
-    const auto to_row = static_cast<std::size_t>(y + top - p.top);
+    const auto to_row = static_cast<std::size_t>(y + window.top - p.top);
     std::memcpy(&pixels_[(to_row * side + static_cast<std::size_t>(column)) * 3],
                 &window_[row * static_cast<std::size_t>(y)], row);
   }
@@ -103,16 +123,22 @@ ImageView ImagePipeline::shrunk(const std::string& path) {
   return {shrunk_.data(), size.height, size.width, std::ptrdiff_t{3} * size.width};
 }
 
-void ImagePipeline::render_cached(const std::string& path, const Transform& t, Rng& rng) {
-  const FileIdentity file = identify(path);
-  ImageView image = from_.cache->find(path, file, shrunk_);
-  if (!image.data) {
-    image = shrunk(path);
-    from_.cache->store(path, file, image);
+ImageSize ImagePipeline::open_placed(const std::string& path, const Transform& t, Rng& rng, ImageView& whole) {
+  ImageSize size;
+  if (from_.cache) {
+    const FileIdentity file = identify(path);
+    whole = from_.cache->find(path, file, shrunk_);
+    if (!whole.data) {
+      whole = shrunk(path);
+      from_.cache->store(path, file, whole);
+    }
+    size = {whole.height, whole.width};
+  } else {
+    read_file(path, from_.limits.max_bytes, bytes_);
+    size = reader_.open(bytes_, path);
   }
-  const ImageSize size{image.height, image.width};
   placement_ = place(t, size, rng);
-  render_placed(size, t, &image);
+  return size;
 }
 
 void ImagePipeline::write_out(const Transform& t, float* out) {
@@ -127,13 +153,34 @@ void ImagePipeline::load(std::span<const std::uint8_t> bytes, const std::string&
 }
 
 void ImagePipeline::load(const std::string& path, const Transform& t, Rng& rng, float* out) {
-  if (from_.cache) {
-    render_cached(path, t, rng);
-  } else {
-    read_file(path, from_.limits.max_bytes, bytes_);
-    render(bytes_, path, t, rng);
-  }
+  ImageView whole;
+  const ImageSize image = open_placed(path, t, rng, whole);
+  render_placed(image, t, whole.data ? &whole : nullptr);
   write_out(t, out);
+}
+
+void ImagePipeline::load_part(const std::string& path, const Transform& t, Rng& rng, PixelPart& out) {
+  ImageView whole;
+  const ImageSize image = open_placed(path, t, rng, whole);
+  const Placement& p = placement_;
+  const Rect window = existing(p, t.size), source = source_of(image, window, whole.data != nullptr);
+  out.top = window.top - p.top;
+  out.left = column_of(p, t.size, window);
+  const ImageView pixels = whole.data ? whole.part(source) : reader_.read(source);
+  const auto bytes = [](std::int64_t height, std::int64_t width) {
+    return static_cast<std::size_t>(3 * height * width);
+  };
+  if (bytes(source.height, source.width) > part_limit * bytes(t.size, t.size)) {
+    out.rgb.resize(bytes(window.height, window.width));
+    resizer_.run(pixels, p.flip, out.rgb.data());
+    unchanged(window.width, out.x);
+    unchanged(window.height, out.y);
+    out.rows = window.height, out.cols = window.width, out.flip = false;
+    return;
+  }
+  copy_rows(pixels, out.rgb);
+  resizer_.tables(out.x, out.y);
+  out.rows = source.height, out.cols = source.width, out.flip = p.flip;
 }
 
 Image ImagePipeline::load_pixels(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& t,

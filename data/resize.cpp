@@ -3,16 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "base/check.h"
+#include "base/pixel_math.h"
 
 namespace pen {
 namespace {
 
-constexpr int kBits = 22;  // fractional bits of a weight: 8 bits of pixel and two for the sum remain in 32
-constexpr std::int32_t kHalf = 1 << (kBits - 1);
-
-std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::min(sum >> kBits, 255)); }
+std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(byte_of_sum(sum)); }
 
 // The horizontal pass takes eight rows at once, a lane each, in vectors that GCC and Clang compile for any processor. A
 // pixel moves as one 32-bit word, whose fourth byte is not used.
@@ -41,10 +41,7 @@ void widen_pixel(const std::uint8_t* const (&rows)[kRows], std::ptrdiff_t x, std
 template <int Size>
 void narrow_pixel(const Lanes (&sum)[3], int rows, std::ptrdiff_t stride, std::uint8_t* to) {
   Lanes byte[3];
-  for (int c = 0; c < 3; ++c) {
-    byte[c] = sum[c] >> kBits;
-    byte[c] = byte[c] > 255 ? Lanes{} + 255 : byte[c];
-  }
+  for (int c = 0; c < 3; ++c) byte[c] = byte_of_sum(sum[c]);
   const Words w = (Words)byte[0] | (Words)byte[1] << 8 | (Words)byte[2] << 16;  // same bits
   for (int r = 0; r < kRows; ++r) {  // a constant count, so that each lane is one extraction
     const std::uint32_t v = w[r];
@@ -100,7 +97,7 @@ void ResizeAxis::set(int in_size, double from, double to, int out_size, int firs
     std::int32_t* fixed = weights.data() + static_cast<std::size_t>(i) * static_cast<std::size_t>(stride);
     for (int t = 0; t < n; ++t) {
       const double share = total != 0 ? w[t] / total : w[t];
-      fixed[t] = static_cast<std::int32_t>(0.5 + share * (1 << kBits));
+      fixed[t] = static_cast<std::int32_t>(0.5 + share * (1 << pixel_weight_bits));
     }
     start[static_cast<std::size_t>(i)] = low;
     taps[static_cast<std::size_t>(i)] = n;
@@ -136,7 +133,7 @@ void Resizer::horizontal(const ImageView& pixels, bool mirrored, std::uint8_t* r
     for (int o = 0; o < count; ++o, to += 3) {
       const int i = mirrored ? count - 1 - o : o;
       const std::int32_t *in = wide + step * (start[i] - first), *w = weights + i * stride;
-      Lanes sum[3] = {Lanes{} + kHalf, Lanes{} + kHalf, Lanes{} + kHalf};
+      Lanes sum[3] = {Lanes{} + pixel_sum_start, Lanes{} + pixel_sum_start, Lanes{} + pixel_sum_start};
       for (int t = 0; t < taps[i]; ++t, in += step) {
         Lanes pixel[3];
         std::memcpy(pixel, in, sizeof pixel);
@@ -161,7 +158,7 @@ void Resizer::vertical(const std::uint8_t* rows, std::ptrdiff_t stride, int widt
     int x = 0;
     for (; x + block <= width; x += block) {
       std::int32_t sum[block];
-      for (std::int32_t& s : sum) s = kHalf;
+      for (std::int32_t& s : sum) s = pixel_sum_start;
       for (int t = 0; t < taps; ++t) {
         const std::uint8_t* from = in + t * stride + x;
         for (int j = 0; j < block; ++j) sum[j] += w[t] * from[j];
@@ -169,7 +166,7 @@ void Resizer::vertical(const std::uint8_t* rows, std::ptrdiff_t stride, int widt
       for (int j = 0; j < block; ++j) to[x + j] = to_byte(sum[j]);
     }
     for (; x < width; ++x) {
-      std::int32_t sum = kHalf;
+      std::int32_t sum = pixel_sum_start;
       for (int t = 0; t < taps; ++t) sum += w[t] * in[t * stride + x];
       to[x] = to_byte(sum);
     }
@@ -203,6 +200,25 @@ void Resizer::run(const ImageView& pixels, bool mirrored, std::uint8_t* result) 
     for (int y = 0; y < y_.count; ++y)
       std::memcpy(result + row_bytes * static_cast<std::size_t>(y), rows + y * stride, row_bytes);
   }
+}
+
+void Resizer::tables(PixelAxis& x, PixelAxis& y) const {
+  for (const auto& [from, to] : {std::pair{&x_, &x}, std::pair{&y_, &y}}) {
+    to->stride = from->stride;
+    to->taps = from->taps;
+    to->weights = from->weights;
+    to->start.resize(from->start.size());
+    for (std::size_t i = 0; i < from->start.size(); ++i) to->start[i] = from->start[i] - from->in_begin;
+  }
+}
+
+void unchanged(int count, PixelAxis& axis) {
+  const auto n = static_cast<std::size_t>(count);
+  axis.stride = 1;
+  axis.start.resize(n);
+  std::iota(axis.start.begin(), axis.start.end(), 0);
+  axis.taps.assign(n, 1);
+  axis.weights.assign(n, 1 << pixel_weight_bits);
 }
 
 Image resize(const ImageView& image, int height, int width) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/image.h"
+#include "tensor/pixels.h"
 
 namespace pen {
 
@@ -48,6 +49,8 @@ class Resizer {
   }
   // What the last source() prepared; each row of the result mirrored if `mirrored`.
   void run(const ImageView& pixels, bool mirrored, std::uint8_t* result);
+  // The tables of the last source(), for somebody else's run: inputs count from the source part's corner.
+  void tables(PixelAxis& x, PixelAxis& y) const;
 
  private:
   void horizontal(const ImageView& pixels, bool mirrored, std::uint8_t* result);
@@ -56,6 +59,9 @@ class Resizer {
   std::vector<std::uint8_t> between_;  // (source rows, window.width, 3)
   std::vector<std::int32_t> wide_;     // eight rows before the horizontal pass
 };
+
+// The tables of an axis whose `count` outputs are their inputs.
+void unchanged(int count, PixelAxis& axis);
 
 // A whole image to a whole image.
 Image resize(const ImageView& image, int height, int width);

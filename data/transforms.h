@@ -12,6 +12,7 @@
 #include "data/normalize.h"
 #include "data/pixel_cache.h"
 #include "data/resize.h"
+#include "tensor/pixels.h"
 
 namespace pen {
 
@@ -73,6 +74,10 @@ class ImagePipeline {
   // The same from a file's bytes, never from the cache; `name` stands in messages.
   void load(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng,
             float* out);
+  // The same work left to be done: source pixels and tables, of which made_of_pixels (tensor/pixels.h) makes the bits
+  // of load(). What takes more than `part_limit` bytes for each byte of the result is resized here.
+  void load_part(const std::string& path, const Transform& transform, Rng& rng, PixelPart& out);
+  static constexpr std::size_t part_limit = 8;
   // Without normalisation: the 8-bit pixels (for pictures, and for tests).
   Image load_pixels(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng);
   // How an image's pixels were placed by the last call.
@@ -83,6 +88,10 @@ class ImagePipeline {
   void render(std::span<const std::uint8_t> bytes, const std::string& name, const Transform& transform, Rng& rng);
   void render_cached(const std::string& path, const Transform& transform, Rng& rng);
   void render_placed(ImageSize image, const Transform& transform, const ImageView* whole);
+  // Opens the file or finds it in the cache, and places it; `whole` is set in the second case.
+  ImageSize open_placed(const std::string& path, const Transform& transform, Rng& rng, ImageView& whole);
+  // Sets the tables for `window` of the placed image; returns its source's place in what will be read.
+  Rect source_of(ImageSize image, const Rect& window, bool whole);
   // The pixels of `window` of the placed image, from the reader (null `whole`: after open()) or from a whole image.
   void resize_window(ImageSize image, const Rect& window, const ImageView* whole, std::uint8_t* out);
   // The image as the cache keeps it.

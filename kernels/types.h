@@ -122,6 +122,24 @@ struct Permute4 {
   int order[4];
 };
 
+// How one image of a batch is resized by resize_pixels: its source pixels (rows,cols,3), dense bytes, and where its
+// tables begin. An axis with `count` outputs and `stride` weights for each has in `tables`: the first input of each
+// output (count), how many it reads (count), the weights (count,stride). Outputs land at row `top` and column `left` of
+// the image that is made, mirrored within their columns if `flip`; what lies around them has bytes of zero.
+struct PixelResize {
+  std::int64_t pixels;      // of the source's first byte
+  std::int64_t first_line;  // of its lines among those of all images
+  std::int64_t x_table, y_table;
+  std::int32_t cols;
+  std::int32_t x_count, x_stride, y_count, y_stride;
+  std::int32_t top, left, flip;
+};
+
+// x = (v / 255 - mean) / std for each channel of a pixel.
+struct PixelNormal {
+  float mean[3], std[3];
+};
+
 // Which pixels a mask m in [0,1] keeps: m itself (masked in) or 1 - m (masked out).
 enum class Side : std::uint8_t { in, out };
 

@@ -23,6 +23,29 @@ Tensor Uploader::upload(const void* values, std::size_t count, Shape shape, DTyp
   PEN_CHECK(static_cast<std::int64_t>(count) == numel_of(shape), count, " values do not fill a tensor of shape ",
             to_string(shape));
   const std::size_t bytes = count * size_of(dtype);
+  const auto write = [&](std::uint8_t* to) {
+    parallel_for(static_cast<std::int64_t>(bytes), 1 << 20, [&](std::int64_t begin, std::int64_t end) {
+      std::memcpy(to + begin, static_cast<const std::uint8_t*>(values) + begin, static_cast<std::size_t>(end - begin));
+    });
+  };
+  const auto fits = [&](const Tensor& t) { return t.shape() == shape && t.dtype() == dtype; };
+  return send(bytes, write, fits, shape, dtype);
+}
+
+Tensor Uploader::upload_bytes(std::size_t bytes, const std::function<void(std::uint8_t*)>& write) {
+  const auto size = static_cast<std::int64_t>(bytes);
+  if (!device_.is_cuda()) {
+    Tensor out = Tensor::empty({size}, DType::u8, device_);
+    write(out.mutable_data<std::uint8_t>());
+    return out;
+  }
+  const auto fits = [&](const Tensor& t) { return t.dtype() == DType::u8 && t.numel() >= size; };
+  // An eighth more, so that sizes that vary settle soon.
+  return send(bytes, write, fits, {size + size / 8}, DType::u8);
+}
+
+Tensor Uploader::send(std::size_t bytes, const std::function<void(std::uint8_t*)>& write,
+                      const std::function<bool(const Tensor&)>& fits, Shape fresh, DType dtype) {
   void* const compute = kernels::device::stream(device_);
   void* const copies = kernels::device::copy_stream(device_);
   // The batch before this one is in the other slot: what reads it is queued by now.
@@ -30,21 +53,19 @@ Tensor Uploader::upload(const void* values, std::size_t count, Shape shape, DTyp
   Slot& slot = slots_[next_];
   next_ = 1 - next_;
   slot.copied.wait();
-  if (slot.pinned_bytes < bytes) {
-    kernels::device::release_pinned(device_, slot.pinned);
-    slot.pinned = nullptr, slot.pinned_bytes = 0;
-    slot.pinned = kernels::device::allocate_pinned(device_, bytes);
-    slot.pinned_bytes = bytes;
-  }
-  parallel_for(static_cast<std::int64_t>(bytes), 1 << 20, [&](std::int64_t begin, std::int64_t end) {
-    std::memcpy(static_cast<char*>(slot.pinned) + begin, static_cast<const char*>(values) + begin,
-                static_cast<std::size_t>(end - begin));
-  });
-  if (!slot.tensor.defined() || !slot.tensor.unique() || slot.tensor.shape() != shape || slot.tensor.dtype() != dtype) {
-    slot.tensor = Tensor::empty(std::move(shape), dtype, device_);
+  if (!slot.tensor.defined() || !slot.tensor.unique() || !fits(slot.tensor)) {
+    slot.tensor = Tensor::empty(std::move(fresh), dtype, device_);
     // Memory of the pool may have readers that are queued on the compute stream.
     slot.read.record(compute);
   }
+  if (slot.pinned_bytes < bytes) {
+    kernels::device::release_pinned(device_, slot.pinned);
+    slot.pinned = nullptr, slot.pinned_bytes = 0;
+    const std::size_t room = static_cast<std::size_t>(slot.tensor.numel()) * size_of(dtype);
+    slot.pinned = kernels::device::allocate_pinned(device_, room);
+    slot.pinned_bytes = room;
+  }
+  if (bytes > 0) write(static_cast<std::uint8_t*>(slot.pinned));
   slot.read.hold(copies);
   kernels::device::copy(device_, slot.tensor.mutable_bytes(), Device{}, slot.pinned, bytes, copies);
   slot.copied.record(copies);

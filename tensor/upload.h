@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 
 #include "kernels/kernels.h"
 #include "tensor/tensor.h"
@@ -26,15 +27,22 @@ class Uploader {
   // `count` values of the type as a tensor of the shape. `values` may change as soon as the call returns. The tensor
   // must not be kept beyond the next upload; one that still is gets memory of its own, and the slot a new tensor.
   Tensor upload(const void* values, std::size_t count, Shape shape, DType dtype);
+  // The same of bytes that `write` puts into the memory it is given. The tensor (of uint8) may be larger than `bytes`:
+  // batches of changing sizes share memory of the largest so far.
+  Tensor upload_bytes(std::size_t bytes, const std::function<void(std::uint8_t*)>& write);
 
  private:
   struct Slot {
     explicit Slot(Device device) : copied(device), read(device) {}
-    Tensor tensor;  // of the largest size so far, as bytes
+    Tensor tensor;
     void* pinned = nullptr;
     std::size_t pinned_bytes = 0;
     kernels::device::Mark copied, read;
   };
+  // Sends `bytes` that `write` makes through the next slot. fits: whether a slot's tensor can take them; else it is
+  // replaced by `fresh` elements of the type.
+  Tensor send(std::size_t bytes, const std::function<void(std::uint8_t*)>& write,
+              const std::function<bool(const Tensor&)>& fits, Shape fresh, DType dtype);
   Device device_;
   std::array<Slot, 2> slots_;
   std::size_t next_ = 0;

@@ -14,6 +14,7 @@ const std::vector<Case>& all_cases() {
     add_rows_cases(r);
     add_image_cases(r);
     add_layout_cases(r);
+    add_pixel_cases(r);
     return std::move(r.cases);
   }();
   return cases;

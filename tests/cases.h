@@ -88,6 +88,7 @@ void add_norm_cases(Registry& r);       // cases_norm.cpp: norm in evaluation, o
 void add_rows_cases(Registry& r);       // cases_rows.cpp: rows and columns, resizing
 void add_image_cases(Registry& r);      // cases_image.cpp: masks, logits
 void add_layout_cases(Registry& r);     // cases_layout.cpp: windows, permutations, filters
+void add_pixel_cases(Registry& r);      // cases_pixels.cpp: decoded images
 
 const std::vector<Case>& all_cases();
 

@@ -112,6 +112,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
 
   LoaderOptions l;
   apply(o, static_cast<int>(o.input_size), l);
+  l.parts = device.is_cuda();
   l.batch_size = static_cast<int>(o.batch_size);
   l.workers = static_cast<int>(o.workers);
   l.shuffle = true;

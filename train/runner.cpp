@@ -187,6 +187,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   crops.min_area = o.min_crop_area;
   LoaderOptions reading;
   apply(o, static_cast<int>(n.input_size), reading);
+  reading.parts = device.is_cuda();
   Loader train(train_source, crops, loader_options(o, reading, true));
   Metadata val_list;
   std::unique_ptr<LimitedSource> val_source;

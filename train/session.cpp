@@ -11,6 +11,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "tensor/autograd.h"
+#include "tensor/pixels.h"
 
 namespace pen {
 
@@ -22,6 +23,13 @@ StepBatch to_device(const Batch& batch, Uploader& uploader, std::int64_t classes
     PEN_CHECK_AS(data, batch.labels[i] >= 0 && batch.labels[i] < classes, "'", batch.paths[i], "' has class ",
                  batch.labels[i], ", the classifier has ", classes, " classes");
   const std::int64_t side = batch.side;
+  const auto size = static_cast<std::size_t>(batch.size);
+  if (!batch.parts.empty()) {
+    kernels::PixelNormal normal;
+    std::copy(batch.normalize.mean.begin(), batch.normalize.mean.end(), normal.mean);
+    std::copy(batch.normalize.std.begin(), batch.normalize.std.end(), normal.std);
+    return {made_of_pixels(std::span(batch.parts).first(size), batch.side, normal, uploader), batch.labels};
+  }
   const Shape shape{batch.size, side, side, 3};
   return {uploader.upload(batch.images.data(), static_cast<std::size_t>(numel_of(shape)), shape, DType::f32),
           batch.labels};

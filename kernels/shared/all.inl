@@ -6,5 +6,6 @@
 #include "kernels/shared/mask.inl"
 #include "kernels/shared/norm.inl"
 #include "kernels/shared/optim.inl"
+#include "kernels/shared/pixels.inl"
 #include "kernels/shared/pointwise.inl"
 #include "kernels/shared/resize.inl"
