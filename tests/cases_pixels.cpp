@@ -34,7 +34,7 @@ void add_axis(Images& to, Rng& rng, int in, int count, int stride) {
     std::int32_t left = (1 << pixel_weight_bits) + 1;  // above one, so that sums are clipped too
     for (int t = 0; t < stride; ++t) {
       const std::int32_t share =
-          t + 1 == n ? left : static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(left)));
+          t + 1 == n ? left : static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(left) + 1));
       weights.push_back(t < n ? share : 0x7fffffff);  // what lies behind an output's weights is not read
       if (t < n) left -= share;
     }
