@@ -140,6 +140,9 @@ struct PixelNormal {
   float mean[3], std[3];
 };
 
+// Yes or no for each of n elements, one bit each: element i is bit i % 8 of byte i / 8; bits behind the last are 0.
+constexpr std::int64_t bit_bytes(std::int64_t n) { return (n + 7) / 8; }
+
 // Which pixels a mask m in [0,1] keeps: m itself (masked in) or 1 - m (masked out).
 enum class Side : std::uint8_t { in, out };
 

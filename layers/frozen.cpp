@@ -39,7 +39,7 @@ struct Pass {
     Shape in;
     Tensor winner;  // indices of a max pool
   };
-  std::vector<Tensor> open;  // by value: a byte where its ReLU is open; undefined where it has none
+  std::vector<Tensor> open;  // by value: a bit where its ReLU is open; undefined where it has none
   std::vector<Dims> steps;
 };
 
@@ -114,7 +114,7 @@ class ForwardPass {
     Tensor y = reusable(residual) ? residual : empty_with(x, shape);
     if (pass_) {
       pass_->steps[i].conv = d;
-      if (s.relu) pass_->open[at(s.out)] = open = Tensor::empty(shape, DType::u8, x.device());
+      if (s.relu) pass_->open[at(s.out)] = open = Tensor::empty({kernels::bit_bytes(y.numel())}, DType::u8, x.device());
     }
     dispatch(x.dtype(), "frozen network", [&]<class T>() {
       kernels::conv2d_fused_fwd(context(x.device()), d, x.data<T>(), s.weight.data<T>(), s.bias.data<T>(),
@@ -160,15 +160,47 @@ class BackwardPass {
       : plan_(plan), pass_(pass), sums_(plan.values()), missing_(plan.consumers) {}
 
   Tensor run(Tensor dy) {
-    sums_.back() = std::move(dy);
-    for (std::size_t i = plan_.steps().size(); i-- > 0;) {
-      const Step& s = plan_.steps()[i];
-      one(i, s, std::move(sums_[at(s.out)]));
-    }
+    run_to(0, std::move(dy));
     return std::move(sums_[0]);
   }
 
+  // The gradient of the mask (N,H,W,1) behind a batch of `images` masked in and masked out.
+  Tensor run_to_mask(Tensor dy, const Tensor& images, const Shape& mask) {
+    const Step& stem = plan_.steps()[0];
+    const bool fused = stem.kind == Kind::conv && plan_.consumers[0] == 1 && stem.conv.groups == 1;
+    Tensor dm = empty_with(dy, mask);
+    run_to(fused ? 1 : 0, std::move(dy));
+    const Tensor g = std::move(sums_[fused ? at(stem.out) : 0]);
+    const std::int64_t pixels = dm.numel(), c = images.size(3), half = g.numel() / 2;
+    dispatch(g.dtype(), "frozen network", [&]<class T>() {
+      const kernels::Context ctx = context(g.device());
+      const T* const in = g.data<T>();
+      const T* const x = images.data<T>();
+      T* const to = dm.mutable_data<T>();
+      if (fused) {
+        kernels::Conv2d d = pass_.steps[0].conv;
+        d.n /= 2;
+        return kernels::conv2d_bwd_mask(ctx, d, in, in + half, stem.weight.data<T>(), x, to);
+      }
+      Tensor other = empty_like(dm);
+      kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::in, x, x, nullptr, in, nullptr, to, nullptr);
+      kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::out, x, x, nullptr, in + half, nullptr,
+                            other.mutable_data<T>(), nullptr);
+      kernels::add_scaled(ctx, pixels, 1.0, other.data<T>(), 1.0, to, to);
+    });
+    return dm;
+  }
+
  private:
+  // Walks back until step `first` is the next.
+  void run_to(std::size_t first, Tensor dy) {
+    sums_.back() = std::move(dy);
+    for (std::size_t i = plan_.steps().size(); i-- > first;) {
+      const Step& s = plan_.steps()[i];
+      one(i, s, std::move(sums_[at(s.out)]));
+    }
+  }
+
   void one(std::size_t i, const Step& s, Tensor g) {
     const Pass::Dims& dims = pass_.steps[i];
     if (s.kind == Kind::conv) return conv(s, dims, std::move(g));
@@ -266,6 +298,35 @@ FrozenNetwork::Output FrozenNetwork::forward(const Tensor& x, bool want_taps) co
       if (call.wants(0)) call.set(0, BackwardPass(*plan, *pass).run(std::move(call.dy())));
     });
   return result;
+}
+
+Tensor FrozenNetwork::masked_logits(const Tensor& images, const Tensor& mask) const {
+  ops::check_dims("masked_logits", "images", images, 4);
+  const std::int64_t n = images.size(0), c = images.size(3), pixels = mask.numel();
+  PEN_CHECK((mask.shape() == Shape{n, images.size(1), images.size(2), 1}) && mask.dtype() == images.dtype(),
+            "masked_logits: mask ", to_string(mask.shape()), " ", name_of(mask.dtype()), " for images ",
+            to_string(images.shape()), " ", name_of(images.dtype()));
+  PEN_CHECK(!needs_grad({&images}), "masked_logits: the images have no gradient here; mask them apart");
+  Tensor both = empty_with(images, {2 * n, images.size(1), images.size(2), c});
+  dispatch(images.dtype(), "masked_logits", [&]<class T>() {
+    const kernels::Context ctx = context(images.device());
+    const T *const x = images.data<T>(), *const m = mask.data<T>();
+    T* const y = both.mutable_data<T>();
+    kernels::mask_mix_fwd(ctx, pixels, c, kernels::Side::in, x, m, nullptr, y);
+    kernels::mask_mix_fwd(ctx, pixels, c, kernels::Side::out, x, m, nullptr, y + pixels * c);
+  });
+  const bool recorded = needs_grad({&mask});
+  const auto pass = recorded ? std::make_shared<Pass>(*plan_) : nullptr;
+  ForwardPass forward(*plan_, both, false, pass.get());
+  Tensor logits = forward.run();
+  spoil_if_not_finite(both, logits);
+  if (recorded)
+    record("masked_logits", logits, {mask},
+           [plan = plan_, pass, saved = Saved(images), shape = mask.shape()](Backward& call) {
+             call.set(0,
+                      BackwardPass(*plan, *pass).run_to_mask(std::move(call.dy()), saved.get("masked_logits"), shape));
+           });
+  return logits;
 }
 
 }  // namespace pen

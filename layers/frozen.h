@@ -1,6 +1,6 @@
 // A network in evaluation mode as ONE differentiable operation. Norms are folded into the convolutions (in double,
 // rounded once), bias, residual and ReLU are part of them, and the backward computes the gradient of the input alone:
-// it keeps a byte for each ReLU and pool winner and no activation. Function and gradient are those of the network it
+// it keeps a bit for each ReLU, a byte for each pool winner and no activation. Function and gradient are those of the network it
 // was made from, up to the rounding of the folded weights.
 #pragma once
 
@@ -60,6 +60,11 @@ class FrozenNetwork {
   };
   // x (N,H,W,3) of the network's dtype and device. An image with a NaN or an infinity has NaN logits.
   Output forward(const Tensor& x, bool want_taps) const;
+
+  // Logits (2N,classes) of images (N,H,W,3) as a mask (N,H,W,1) leaves them: masked in, m x, then masked out, (1 - m) x,
+  // as one batch. The images have no gradient; the mask's is made from the first convolution's without one of the
+  // masked images (Phang, Park, Geras 2020: d m = sum of x (d in - d out), and a convolution's transpose is linear).
+  Tensor masked_logits(const Tensor& images, const Tensor& mask) const;
 
  private:
   std::shared_ptr<const struct FrozenPlan> plan_;  // also held by the histories of its results

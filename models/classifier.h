@@ -22,6 +22,13 @@ class Classifier : public Module {
   virtual ClassifierOutput forward(const Tensor& x) = 0;
   // Only the logits. A network may free its taps on the way, as ResNet does (unless a gradient needs them).
   virtual Tensor logits(const Tensor& x) { return forward(x).logits; }
+  // Whether its gradients are those of its input alone, made from a few bits: then a batch of twice the images costs
+  // little memory.
+  virtual bool is_frozen() const { return false; }
+  // Logits (2N,classes) of images (N,S,S,3) masked in, then masked out, by a mask (N,S,S,1), as one batch.
+  virtual Tensor masked_logits(const Tensor& images, const Tensor& mask) {
+    return logits(ops::concat_batch({ops::mask_in(images, mask), ops::mask_out(images, mask)}));
+  }
   virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
   virtual std::int64_t classes() const = 0;
   // Lists the steps of the evaluation-mode network, for a frozen copy; false: this kind of network has no such list.

@@ -20,6 +20,10 @@ class FrozenClassifier : public Classifier {
     return {std::move(out.logits), std::move(out.taps)};
   }
   Tensor logits(const Tensor& x) override { return network_.forward(x, false).logits; }
+  bool is_frozen() const override { return true; }
+  Tensor masked_logits(const Tensor& images, const Tensor& mask) override {
+    return network_.masked_logits(images, mask);
+  }
   std::vector<std::int64_t> tap_widths() const override { return tap_widths_; }
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override { return arch_; }

@@ -10,10 +10,11 @@ using std::int64_t;
 
 enum class Residual : std::uint8_t { none, separate, in_place };
 
-// Zeros and ones.
+// A field of n bits, about half of them 1.
 std::vector<std::uint8_t> gates(int64_t n) {
-  std::vector<std::uint8_t> out(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = i * 2654435761u % 7 < 4;
+  std::vector<std::uint8_t> out(static_cast<std::size_t>(bit_bytes(n)));
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)
+    if (i * 2654435761u % 7 < 4) out[i / 8] |= static_cast<std::uint8_t>(1u << i % 8);
   return out;
 }
 
@@ -30,7 +31,7 @@ void add_forward(Registry& reg, const NamedConv& c, Residual kind, bool relu) {
     const auto* shift = relu ? b.in("b", d.k) : nullptr;
     auto* y = kind == Residual::in_place ? b.inout("y", ny) : b.out("y", ny);
     const auto* residual = kind == Residual::none ? nullptr : kind == Residual::in_place ? y : b.in("residual", ny);
-    auto* positive = b.optional_bytes("positive", ny);
+    auto* positive = b.optional_bytes("positive", bit_bytes(ny));
     return [=](const Context& ctx) { conv2d_fused_fwd(ctx, d, x, w, shift, residual, relu, y, positive); };
   });
 }
@@ -48,6 +49,19 @@ void add_backward(Registry& reg, const NamedConv& c, Residual kind, bool gated) 
   });
 }
 
+void add_mask(Registry& reg, const NamedConv& c) {
+  const Conv2d d = c.d;
+  const int64_t ny = d.n * d.p * d.q * d.k, nw = d.k * d.c * d.r * d.s;
+  reg.add("conv2d_bwd_mask", c.name, product, [=](auto& b) -> Call {
+    const auto* dy_in = b.in("dy_in", ny);
+    const auto* dy_out = b.in("dy_out", ny);
+    const auto* w = b.in("w", nw, -1, 1);
+    const auto* x = b.in("x", d.n * d.h * d.w * d.c);
+    auto* dm = b.out("dm", d.n * d.h * d.w);
+    return [=](const Context& ctx) { conv2d_bwd_mask(ctx, d, dy_in, dy_out, w, x, dm); };
+  });
+}
+
 }  // namespace
 
 void add_frozen_cases(Registry& reg) {
@@ -57,6 +71,8 @@ void add_frozen_cases(Registry& reg) {
         add_forward(reg, c, kind, flag);
         add_backward(reg, c, kind, flag);
       }
+  for (const NamedConv& c : convolutions())
+    if (c.d.groups == 1) add_mask(reg, c);
   for (const int64_t n : {0, 1, 37, 20000})
     reg.add("gate", str(n), elementwise, [=](auto& b) -> Call {
       const auto* dy = b.in("dy", n);

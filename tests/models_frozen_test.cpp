@@ -110,6 +110,41 @@ TEST_CASE("a frozen classifier: forward alone, no images, two backwards, and lif
   CHECK(leaf.grad().to(DType::f64).to_vector<double>() == once);
 }
 
+// Both sides of a mask as one batch against two calls of the network itself.
+TEST_CASE("a frozen classifier: both sides of a mask in one batch, and the gradient ends at the mask") {
+  for (const auto& [arch, size] : {std::pair<std::string, std::int64_t>{"resnet50", 52}, {"resnet20", 32}})
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      CAPTURE(arch);
+      CAPTURE(name_of(dtype));
+      const auto net = network(arch, dtype, arch == "resnet20" ? 0.5 : 0.125);
+      const auto frozen = freeze(*net, true);
+      const Tensor x = images(3, size, dtype);
+      const Tensor m =
+          ops::sigmoid(Tensor::from(test::fill("frozen.m", {3, size, size, 1}), {3, size, size, 1}).to(dtype));
+      const Tensor dy = Tensor::from(test::fill("frozen.dy", {6, 7}), {6, 7}).to(dtype);
+      const auto answer = [&](Classifier& judge) {
+        Tensor leaf = m.clone();
+        leaf.set_requires_grad(true);
+        const Tensor logits = judge.masked_logits(x, leaf);
+        backward(logits, dy);
+        return std::pair(logits.to(DType::f64).to_vector<double>(), leaf.grad().to(DType::f64).to_vector<double>());
+      };
+      const auto [logits, dm] = answer(*frozen);
+      const auto [want_logits, want_dm] = answer(*net);
+      const bool exact = dtype == DType::f64;
+      const test::Difference first = test::compare_l2(logits, want_logits, exact ? 1e-12 : 2e-5);
+      const test::Difference second = test::compare_l2(dm, want_dm, exact ? 1e-12 : 2e-2);
+      CHECK_MESSAGE(first.ok, first.message);
+      CHECK_MESSAGE(second.ok, second.message);
+      const NoGrad no_grad;
+      CHECK_FALSE(frozen->masked_logits(x, m).requires_grad());
+    }
+  const auto frozen = freeze(*network("resnet20", DType::f32, 0.5));
+  const Tensor x = images(2, 32, DType::f32);
+  CHECK_THROWS_WITH_AS(frozen->masked_logits(x, Tensor::zeros({2, 32, 31, 1})),
+                       doctest::Contains("masked_logits: mask"), Error);
+}
+
 TEST_CASE("a frozen classifier: a copy, from evaluation mode only, of finite weights only, and NaN comes out as NaN") {
   auto net = network("resnet18", DType::f32);
   const auto frozen = freeze(*net);

@@ -195,6 +195,7 @@ namespace body {
 PEN_SAME(conv2d_fwd)
 PEN_SAME(conv2d_bwd_data)
 PEN_SAME(conv2d_bwd_weight)
+PEN_SAME(conv2d_bwd_mask)
 PEN_SAME(batch_norm_fwd)
 PEN_SAME(batch_norm_bwd)
 PEN_SAME(max_pool_fwd)

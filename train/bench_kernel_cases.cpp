@@ -67,13 +67,13 @@ class Cases {
           kernels::conv2d_fused_fwd(ctx, d, a.x(i), a.weights(), a.positive(), residual ? a.other(i) : nullptr, relu,
                                     a.y(), relu ? a.bytes() : nullptr);
         },
-        use.relu ? number(ny) : 0);
+        use.relu ? number(kernels::bit_bytes(ny)) : 0);
     add(
         "conv2d_fused_bwd_data", shape + (use.gated ? ", gate" : ""), use.count, flops, traffic,
         [=, &a, gated = use.gated](int i) {
           kernels::conv2d_fused_bwd_data(ctx, d, a.x(i), a.weights(), nullptr, gated ? a.gates() : nullptr, a.y());
         },
-        use.gated ? number(nx) : 0);
+        use.gated ? number(kernels::bit_bytes(nx)) : 0);
   }
 
   void norms(const NetworkShapes::Norm& norm) {
@@ -181,10 +181,10 @@ KernelArena::KernelArena(Device device, std::int64_t floats) : device_(device) {
   }
   weights_ = values("kernels.weights", weight_floats, device);
   positive_ = ops::affine(values("kernels.positive", small_each, device), 0.5, 1);
-  std::vector<std::uint8_t> gates(static_cast<std::size_t>(floats));
+  std::vector<std::uint8_t> gates(static_cast<std::size_t>(kernels::bit_bytes(floats)));
   const std::vector<float> coins = fixed_values("kernels.gates", {floats});
-  std::transform(coins.begin(), coins.end(), gates.begin(), [](float v) { return std::uint8_t{v > 0}; });
-  gates_ = Tensor::empty({floats}, DType::u8, Device{});
+  for (std::size_t i = 0; i < coins.size(); ++i) gates[i / 8] |= static_cast<std::uint8_t>((coins[i] > 0) << i % 8);
+  gates_ = Tensor::empty({kernels::bit_bytes(floats)}, DType::u8, Device{});
   std::copy(gates.begin(), gates.end(), gates_.mutable_data<std::uint8_t>());
   gates_ = gates_.to(device);
   y_ = Tensor::empty({std::max(floats, weight_floats)}, DType::f32, device);

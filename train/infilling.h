@@ -17,6 +17,8 @@ class Infilling {
   // is infilled, from its own loss (infiller_loss), on masks as they are.
   Infilling(const TrainOptions& options, Infiller* infiller, Optimizer* optimizer);
 
+  bool wanted() const { return in_ || out_; }  // of any side
+
   // What the classifier sees of one side: masked, and infilled where the options say so. No gradient reaches the
   // infiller or, through the generated image, the mask. `update`: within a training step.
   Tensor apply(MaskSide side, const Tensor& images, const Tensor& mask, Rng& draws, bool update);

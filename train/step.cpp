@@ -135,16 +135,35 @@ Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Te
   return masker_.forward(input, &draws);
 }
 
-// The classifier's view of one side of the mask, and what the criterion says about it.
-TrainStep::Side TrainStep::masked_pass(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask,
-                                       const Tensor& p, Classifier& judge, Rng& draws, bool update) {
+void TrainStep::masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
+                              Classifier& judge, Rng& draws, bool update,
+                              const std::function<void(std::vector<Side>)>& take) {
+  PEN_CHECK(infilling_, "the options ask for infilling: use_infiller was not called");
+  const auto masked = [&](MaskSide which) { return infilling_->apply(which, batch.images, mask, draws, update); };
+  const auto side = [&](MaskSide which, const Tensor& logits) { return side_of(which, batch, clean, mask, p, logits); };
+  if (judge.is_frozen() && criterion_in_ && criterion_out_) {
+    Tensor logits;
+    if (infilling_->wanted()) {
+      const Tensor in = masked(MaskSide::in), out = masked(MaskSide::out);
+      logits = judge.logits(ops::concat_batch({in, out}));
+    } else {
+      logits = judge.masked_logits(batch.images, mask);
+    }
+    const std::int64_t n = batch.images.size(0);
+    take({side(MaskSide::in, ops::slice_batch(logits, 0, n)), side(MaskSide::out, ops::slice_batch(logits, n, n))});
+    return;
+  }
+  if (criterion_in_) take({side(MaskSide::in, judge.logits(masked(MaskSide::in)))});
+  if (criterion_out_) take({side(MaskSide::out, judge.logits(masked(MaskSide::out)))});
+}
+
+// What the criterion says about the classifier's view of one side of the mask.
+TrainStep::Side TrainStep::side_of(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask,
+                                   const Tensor& p, const Tensor& logits) const {
   const bool in = which == MaskSide::in;
   const TrainOptions::Side& o = in ? options_.mask_in : options_.mask_out;
   Side side;
   side.prefix = in ? "masked_in___" : "masked_out___";
-  PEN_CHECK(infilling_, "the options ask for infilling: use_infiller was not called");
-  const Tensor masked = infilling_->apply(which, batch.images, mask, draws, update);
-  const Tensor logits = judge.logits(masked);
   const Tensor loss = ops::mean(ops::cross_entropy(logits, label_tensor(batch)));
   const CriterionResult result =
       (in ? *criterion_in_ : *criterion_out_)({mask, logits, loss, batch.labels, clean.predicted, clean.logits, p});
@@ -197,23 +216,25 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
     judge = historic_.get();
   }
 
-  // 4. Masked in, then masked out. Each side's graph is walked and freed before the other is built: the masker's loss
-  // down to the mask, the classifier's loss down to its parameters. Both gradients belong to the same weights.
+  // 4. Masked in and masked out: the masker's loss down to the mask, the classifier's loss down to its parameters. Both
+  // gradients belong to the same weights. A graph is walked and freed before the next is built.
   double masker_loss = 0, classifier_loss = 0;
   const std::vector<NamedTensor> learned = classifier_.parameters();
   BackwardOptions to_mask{update, {seen}}, to_classifier;
   for (const NamedTensor& t : learned) to_classifier.only.push_back(t.tensor);
   StepLog sides;
   if (infilling_) infilling_->begin();
-  for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
-    if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
-    Side side = masked_pass(which, batch, clean, seen, p, *judge, draws, true);
-    backward(side.masker_loss, {}, to_mask);
-    if (update) backward(side.classifier_loss, {}, to_classifier);
-    masker_loss += side.masker_loss.item();
-    classifier_loss += side.classifier_loss.item();
-    for (auto& [key, value] : side.log) sides.emplace_back(side.prefix + key, value);
-  }
+  masked_passes(batch, clean, seen, p, *judge, draws, true, [&](std::vector<Side> taken) {
+    Tensor loss = taken[0].masker_loss;
+    for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
+    backward(loss, {}, to_mask);
+    for (const Side& side : taken) {
+      if (update) backward(side.classifier_loss, {}, to_classifier);
+      masker_loss += side.masker_loss.item();
+      classifier_loss += side.classifier_loss.item();
+      for (const auto& [key, value] : side.log) sides.emplace_back(side.prefix + key, value);
+    }
+  });
   log.insert(log.end(), sides.begin(), sides.end());
   log.emplace_back("masked_total___classifier_loss", classifier_loss);
   log.emplace_back("masked_total___loss", masker_loss);
@@ -245,14 +266,14 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   const Tensor mask = make_mask(batch, clean, p, draws);
   log_mask(mask, log);
   double masker_loss = 0, classifier_loss = 0;
-  for (const MaskSide which : {MaskSide::in, MaskSide::out}) {
-    if (!(which == MaskSide::in ? criterion_in_ : criterion_out_)) continue;
-    Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
-    const Side side = masked_pass(which, batch, clean, mask, p, judge, draws, false);
-    masker_loss += side.masker_loss.item();
-    classifier_loss += side.classifier_loss.item();
-    for (const auto& [key, value] : side.log) log.emplace_back(side.prefix + key, value);
-  }
+  Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
+  masked_passes(batch, clean, mask, p, judge, draws, false, [&](const std::vector<Side>& taken) {
+    for (const Side& side : taken) {
+      masker_loss += side.masker_loss.item();
+      classifier_loss += side.classifier_loss.item();
+      for (const auto& [key, value] : side.log) log.emplace_back(side.prefix + key, value);
+    }
+  });
   log.emplace_back("masked_total___classifier_loss", classifier_loss);
   log.emplace_back("masked_total___loss", masker_loss);
   return log;

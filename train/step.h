@@ -53,8 +53,12 @@ class TrainStep {
   struct Side;
   Clean clean_pass(const StepBatch& batch, bool update);
   Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
-  Side masked_pass(MaskSide side, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
-                   Classifier& judge, Rng& draws, bool update);
+  // The sides that have a criterion, each handed to `take` (masked in first) as soon as it is there. Of a frozen judge
+  // both are one batch; of another the second is made when the first has been taken, and its memory is free again.
+  void masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p, Classifier& judge,
+                     Rng& draws, bool update, const std::function<void(std::vector<Side>)>& take);
+  Side side_of(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
+               const Tensor& logits) const;
   // Who looks at images while the classifier is fixed: its frozen form, made at the first step.
   Classifier& fixed_classifier();
   Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;

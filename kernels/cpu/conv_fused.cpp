@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "kernels/cpu/bits.h"
 #include "kernels/cpu/conv_plan.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/kernels.h"
@@ -52,7 +53,8 @@ void run(const Conv2d& d, After after, const float* x, const void* w, const Conv
     arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, wrap(plan.y, residual));
   if (after.last == After::gate)
     arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(at) | DNNL_ARG_SRC_1,
-                      wrap({{d.n, d.k, d.p, d.q}, memory::data_type::u8, memory::format_tag::nhwc}, open));
+                      wrap({{d.n, d.k, d.p, d.q}, memory::data_type::u8, memory::format_tag::nhwc},
+                           bytes_of_bits(d.n * d.k * d.p * d.q, open)));
   plan.primitive.execute(dnnl_stream(), arguments);
 }
 
@@ -85,13 +87,6 @@ std::vector<float> transposed_weights(const Conv2d& d, const float* w) {
   return out;
 }
 
-void mark_positive(std::int64_t n, const float* y, std::uint8_t* positive) {
-  parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
-#pragma GCC ivdep
-    for (std::int64_t i = begin; i < end; ++i) positive[i] = y[i] > 0;
-  });
-}
-
 }  // namespace
 
 void conv2d_fused_fwd(const Context&, const Conv2d& d, const float* x, const float* w, const float* b,
@@ -106,7 +101,7 @@ void conv2d_fused_fwd(const Context&, const Conv2d& d, const float* x, const flo
     const ConvPlan& plan = fused_plan(d, b != nullptr, after);
     run(d, after, x, packed_weights(plan, d.weight_key, [&] { return w; }), plan, b, residual, nullptr, y);
   });
-  if (positive && !done) mark_positive(d.n * d.p * d.q * d.k, y, positive);
+  if (positive && !done) pack_positive(d.n * d.p * d.q * d.k, y, positive);
 }
 
 void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
@@ -130,17 +125,8 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy,
   std::vector<float> kept;  // dx is written over by the gradient
   if (residual == dx && residual) residual = (kept = std::vector<float>(dx, dx + n)).data();
   cpu::conv2d_bwd_data(ctx, d, dy, w, dx);
-  if (!residual && !open) return;
-  parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
-    if (residual) {
-#pragma GCC ivdep
-      for (std::int64_t i = begin; i < end; ++i) dx[i] += residual[i];
-    }
-    if (open) {
-#pragma GCC ivdep
-      for (std::int64_t i = begin; i < end; ++i) dx[i] = open[i] ? dx[i] : 0.0f;
-    }
-  });
+  if (residual) cpu::add_scaled(ctx, n, 1.0, dx, 1.0, residual, dx);
+  if (open) gate_bits(n, open, dx);
 }
 
 // Double is for checks: it runs the plain loops.

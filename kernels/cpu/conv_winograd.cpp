@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv_winograd.h"
 
+#include <cstring>
+
 #include "base/parallel.h"
 #include "kernels/cpu/conv_plan.h"
 
@@ -8,7 +10,7 @@ namespace {
 
 using dnnl::memory;
 
-constexpr std::int64_t block = 16;  // channels that oneDNN's kernel keeps together
+constexpr std::int64_t block = 16;  // channels that oneDNN's kernel keeps together; also the bits of two bytes
 // Transformed weights are four times as large. Those of ResNet-50's last stage would be 38 MB for each layer and
 // direction, a fifth of the memory of a FIX step, for a few hundredths of its time.
 constexpr std::int64_t most_weights = 256 * 256;
@@ -70,11 +72,18 @@ void finish_rows(const Conv2d& d, const float* blocks, const Epilogue& e, float*
           for (std::int64_t c = 0; c < block; ++c) v[c] += e.residual[at + c];
         if constexpr (relu)
           for (std::int64_t c = 0; c < block; ++c) v[c] = v[c] < 0 ? 0 : v[c];
-        if constexpr (gated)
-          for (std::int64_t c = 0; c < block; ++c) v[c] = e.open[at + c] ? v[c] : 0;
+        if constexpr (gated) {
+          std::uint16_t open;
+          std::memcpy(&open, e.open + at / 8, sizeof open);
+          for (std::int64_t c = 0; c < block; ++c) v[c] = open >> c & 1 ? v[c] : 0;
+        }
         for (std::int64_t c = 0; c < block; ++c) y[at + c] = v[c];
-        if constexpr (marks)
-          for (std::int64_t c = 0; c < block; ++c) e.positive[at + c] = v[c] > 0;
+        if constexpr (marks) {
+          unsigned marks_of = 0;
+          for (std::int64_t c = 0; c < block; ++c) marks_of |= static_cast<unsigned>(v[c] > 0) << c;
+          const auto bits = static_cast<std::uint16_t>(marks_of);
+          std::memcpy(e.positive + at / 8, &bits, sizeof bits);
+        }
       }
     }
   }

@@ -13,8 +13,8 @@ namespace pen::kernels::cpu {
 struct Epilogue {
   const float* residual = nullptr;     // is added; may be the output itself
   bool relu = false;                   // negative becomes 0
-  const std::uint8_t* open = nullptr;  // 0 where it is 0
-  std::uint8_t* positive = nullptr;    // 1 where the result is > 0, else 0
+  const std::uint8_t* open = nullptr;  // bits: 0 where it is 0
+  std::uint8_t* positive = nullptr;    // bits: 1 where the result is > 0
 };
 
 // Whether this convolution may run so, can, and gains by it.

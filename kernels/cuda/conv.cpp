@@ -85,8 +85,8 @@ class TrialBuffers {
     buffers.y = floats(Role::y);
     if (spec.bias) buffers.bias = floats(Role::bias);
     if (spec.residual) buffers.residual = floats(Role::residual);
-    if (spec.gate) buffers.open = static_cast<std::uint8_t*>(block(elements_of(spec, out), 1));
-    if (spec.marks) buffers.positive = static_cast<std::uint8_t*>(block(elements_of(spec, out), 0));
+    if (spec.gate) buffers.open = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0x5a));
+    if (spec.marks) buffers.positive = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0));
     buffers.out = floats(out);
   }
   Buffers buffers;

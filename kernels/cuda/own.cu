@@ -75,6 +75,10 @@ PEN_OWN(double)
     named("batch_norm_bwd",                                                                                           \
           [&] { shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum); });     \
   }                                                                                                                   \
+  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const T* x,  \
+                       T* dm) {                                                                                       \
+    named("conv2d_bwd_mask", [&] { shared::conv2d_bwd_mask<Exec>(ctx, d, dy_in, dy_out, w, x, dm); });                \
+  }                                                                                                                   \
   void max_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {                     \
     named("max_pool_fwd", [&] { shared::max_pool_fwd<Exec>(ctx, d, x, y, index); });                                  \
   }                                                                                                                   \

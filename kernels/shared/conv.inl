@@ -66,34 +66,65 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
 }
 
 // y = act(sums + b + residual), act = ReLU if `relu`; b (K) and residual may be null, y may be either input. positive,
-// if wanted: 1 where y > 0.
+// if wanted: a bit for each element, 1 where y > 0. A worker has the eight elements of a byte.
 template <class Exec, class real>
 void conv_epilogue(const Context& ctx, index_t rows, index_t k, const real* sums, const real* b, const real* residual,
                    bool relu, real* y, std::uint8_t* positive) {
-  Exec(ctx).grid(rows, k, [=] PEN_HD(index_t r, index_t c) {
-    const index_t i = r * k + c;
-    real v = sums[i];
-    if (b) v += b[c];
-    if (residual) v += residual[i];
-    if (relu) v = clamp_min(v, real(0));
-    y[i] = v;
-    if (positive) positive[i] = v > real(0);
+  const index_t n = rows * k;
+  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
+    const std::uint8_t byte = bits_of_byte(j, n, [=](index_t i) {
+      real v = sums[i];
+      if (b) v += b[i % k];
+      if (residual) v += residual[i];
+      if (relu) v = clamp_min(v, real(0));
+      y[i] = v;
+      return v > real(0);
+    });
+    if (positive) positive[j] = byte;
   });
 }
 
-// positive = 1 where y > 0, else 0
+// positive: a bit for each element, 1 where y > 0
 template <class Exec, class real>
 void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* positive) {
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { positive[i] = y[i] > real(0); });
+  Exec(ctx).map(bit_bytes(n),
+                [=] PEN_HD(index_t j) { positive[j] = bits_of_byte(j, n, [=](index_t i) { return y[i] > real(0); }); });
 }
 
-// dx = sums + residual where open is 1, else 0; residual and open may be null, dx may be either input.
+// dx = sums + residual where open, a bit for each element, is 1, else 0; residual and open may be null, dx may be
+// either input.
 template <class Exec, class real>
 void add_and_gate(const Context& ctx, index_t n, const real* sums, const real* residual, const std::uint8_t* open,
                   real* dx) {
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
     const real v = residual ? sums[i] + residual[i] : sums[i];
-    dx[i] = !open || open[i] ? v : real(0);
+    dx[i] = !open || bit_at(open, i) ? v : real(0);
+  });
+}
+
+// dm = sum over channels of x * (the data gradient of dy_in - dy_out), see kernels.def.
+template <class Exec, class real>
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, const real* dy_out, const real* w,
+                     const real* x, real* dm) {
+  Exec(ctx).map(d.n * d.h * d.w, [=] PEN_HD(index_t i) {
+    const index_t v = i % d.w, h = i / d.w % d.h, n = i / d.w / d.h;
+    double sum = 0;
+    for (index_t r = 0; r < d.r; ++r) {
+      const index_t p = h + d.pad - r * d.dilation;
+      if (p < 0 || p % d.stride != 0 || p / d.stride >= d.p) continue;
+      for (index_t s = 0; s < d.s; ++s) {
+        const index_t q = v + d.pad - s * d.dilation;
+        if (q < 0 || q % d.stride != 0 || q / d.stride >= d.q) continue;
+        const index_t at = ((n * d.p + p / d.stride) * d.q + q / d.stride) * d.k;
+        for (index_t k = 0; k < d.k; ++k) {
+          double seen = 0;  // what channel k saw of this pixel
+          for (index_t c = 0; c < d.c; ++c)
+            seen += static_cast<double>(x[i * d.c + c]) * static_cast<double>(w[((k * d.c + c) * d.r + r) * d.s + s]);
+          sum += seen * (static_cast<double>(dy_in[at + k]) - static_cast<double>(dy_out[at + k]));
+        }
+      }
+    }
+    dm[i] = static_cast<real>(sum);
   });
 }
 

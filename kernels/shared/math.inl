@@ -30,6 +30,17 @@ PEN_HD inline T mix(T image, T filling, T kept) {
   return filling + kept * (image - filling);
 }
 
+// Element i of a field of bits (bit_bytes).
+PEN_HD inline bool bit_at(const std::uint8_t* bits, index_t i) { return bits[i / 8] >> (i % 8) & 1; }
+
+// Calls f(i) for the elements of byte j of a field of n bits, in order: whoever writes bits writes whole bytes.
+template <class F>
+PEN_HD inline std::uint8_t bits_of_byte(index_t j, index_t n, F f) {
+  unsigned byte = 0;
+  for (index_t i = 8 * j; i < n && i < 8 * j + 8; ++i) byte |= static_cast<unsigned>(f(i)) << (i % 8);
+  return static_cast<std::uint8_t>(byte);
+}
+
 // Two sums that one walk takes together.
 struct TwoSums {
   double first = 0, second = 0;

@@ -73,7 +73,7 @@ void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const
 
 template <class Exec, class real>
 void gate(const Context& ctx, index_t n, const real* dy, const std::uint8_t* open, real* dx) {
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = open[i] ? dy[i] : real(0); });
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = bit_at(open, i) ? dy[i] : real(0); });
 }
 
 template <class Exec, class real>
