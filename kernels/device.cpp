@@ -1,4 +1,5 @@
 // Memory of either device behind one set of functions.
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -53,6 +54,13 @@ std::uint64_t free_memory(Device device) {
 void release(Device device, void* memory) noexcept {
   if (device.is_cuda()) return cuda::device_release(device.index, memory);
   std::free(memory);
+}
+
+void discard(void* memory, std::size_t bytes) noexcept {
+  constexpr std::uintptr_t page = 4096;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream) {

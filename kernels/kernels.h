@@ -59,6 +59,8 @@ std::string cuda_description(int index);           // name, memory, compute capa
 void* allocate(Device device, std::size_t bytes);  // 64-byte aligned (CPU), 256 (CUDA); null when it is refused
 std::uint64_t free_memory(Device device);          // bytes that the system or the GPU could still give
 void release(Device device, void* memory) noexcept;
+void discard(void* memory,
+             std::size_t bytes) noexcept;  // CPU: the whole pages inside go back to the system, zeros come
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void zero(Device device, void* memory, std::size_t bytes, void* stream);
 void synchronize(Device device);

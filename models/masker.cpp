@@ -80,6 +80,11 @@ Tensor Masker::binarize(const Tensor& logits, Rng* noise) {
   return options_.gumbel_mode == GumbelMode::hard ? ops::round_straight_through(y, 0.5) : y;
 }
 
+bool Masker::reads_tap(std::size_t i) const {
+  const std::vector<int>& used = options_.use_layers;
+  return i == 0 || std::find(used.begin(), used.end(), static_cast<int>(i)) != used.end();
+}
+
 Tensor Masker::forward(const MaskerInput& input, Rng* noise) {
   PEN_CHECK(static_cast<int>(input.taps.size()) > options_.use_layers.back(), "masker: ", input.taps.size(),
             " taps, and it reads tap ", options_.use_layers.back());

@@ -36,6 +36,8 @@ class Masker : public Module {
   Masker(const MaskerOptions& options, Rng& rng);
   // (N,height,width,1), in [0,1] unless logits were asked for. `noise` gives Gumbel noise its draws (training only).
   Tensor forward(const MaskerInput& input, Rng* noise = nullptr);
+  // Whether it reads tap i: its values or, of the finest, at least its size.
+  bool reads_tap(std::size_t i) const;
   const MaskerOptions& options() const { return options_; }
 
  private:

@@ -7,14 +7,10 @@
 #include <string>
 
 #include "kernels/types.h"
+#include "tensor/memory_pool.h"
 
 namespace pen {
 
-// Bytes on one device. live: in use by tensors; peak: the largest `live` since reset_peak; cached: kept for reuse;
-// system_allocations: how often the system was asked (a steady step asks never).
-struct MemoryStats {
-  std::uint64_t live = 0, peak = 0, cached = 0, system_allocations = 0;
-};
 MemoryStats memory_stats(Device device);
 void reset_peak_memory(Device device);
 void release_cached_memory(Device device);  // gives what no tensor uses back to the system

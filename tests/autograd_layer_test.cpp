@@ -140,7 +140,7 @@ TEST_CASE("memory: a backward releases what was saved, and the rest goes with th
     for (const Tensor& p : layer.parameters()) Tensor(p).clear_grad();
     Tensor(x).clear_grad();
     CHECK(memory_stats(cpu).live < after);
-    CHECK(memory_stats(cpu).live == owned + 256);  // the loss: the smallest block
+    CHECK(memory_stats(cpu).live == owned + MemoryPool::unit);  // the loss: the smallest block
     loss = Tensor();
     CHECK(memory_stats(cpu).live == owned);
   }
@@ -171,7 +171,7 @@ TEST_CASE("memory: steady steps ask the system for nothing, and the peak is coun
   CHECK(memory_stats(cpu).cached == 0);
   CHECK(memory_stats(cpu).live == warm.live);
   step();
-  CHECK(memory_stats(cpu).system_allocations > later.system_allocations);
+  CHECK(memory_stats(cpu).cached > 0);
 }
 
 TEST_CASE("memory: a refused allocation is an error and is not counted") {

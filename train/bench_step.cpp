@@ -138,8 +138,12 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   }
 
   try {
+    // As if the weights might change: of fixed ones kernels keep packed copies, and no step uses these layers' own.
     std::vector<StepBatch> batches;
+    const bool fixed = options.mode == "fix";
+    classifier->set_requires_grad(true);
     for (std::int64_t i = 0; i < bench_input_sets; ++i) batches.push_back(fixed_batch(options, i, *classifier, device));
+    classifier->set_requires_grad(!fixed);
     result.labels = batches.front().labels;
     release_cached_memory(device);
     reset_peak_memory(device);

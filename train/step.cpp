@@ -114,7 +114,9 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
   }
   clean.logits = out.logits.detach();
   clean.predicted = ops::argmax(clean.logits);
-  for (const Tensor& tap : out.taps) clean.taps.push_back(tap.detach());
+  // What the masker does not read need not live through the masked passes.
+  for (std::size_t i = 0; i < out.taps.size(); ++i)
+    clean.taps.push_back(masker_.reads_tap(i) ? out.taps[i].detach() : Tensor());
   return clean;
 }
 

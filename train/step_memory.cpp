@@ -28,7 +28,7 @@ std::int64_t StepMemory::largest_batch() const {
   std::uint64_t by_line = within(start.tensors, per_image);
   if (shared) by_line = std::min(by_line, within(start.machine, per_image + host));
   if (by_line == 0) return 0;
-  // Powers of two are rounded as the measured ones are. Other batches may need up to a quarter more.
+  // Powers of two fall into the pool's segments as the measured ones do. Other batches may need up to a quarter more.
   return static_cast<std::int64_t>(std::max(std::bit_floor(by_line), by_line * 4 / 5));
 }
 
