@@ -74,6 +74,9 @@ class Cases {
           kernels::conv2d_fused_bwd_data(ctx, d, a.x(i), a.weights(), nullptr, gated ? a.gates() : nullptr, a.y());
         },
         use.gated ? number(kernels::bit_bytes(nx)) : 0);
+    if (d.c == 3)  // the first: its way back ends at the mask
+      add("conv2d_bwd_mask", shape, use.count, flops, traffic + number(ny + d.n * d.h * d.w),
+          [=, &a](int i) { kernels::conv2d_bwd_mask(ctx, d, a.x(i), a.other(i), a.weights(), a.x(i), a.y()); });
   }
 
   void norms(const NetworkShapes::Norm& norm) {
