@@ -49,8 +49,10 @@ void add_compute_options(OptionsOf<T>& table) {
       .changes_on_resume();
   table
       .add("precision", &ComputeOptions::precision,
-           "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits")
-      .one_of({"fp32", "tf32"});
+           "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits; bf16: "
+           "inside "
+           "frozen classifiers, sums and all else in float32")
+      .one_of({"fp32", "tf32", "bf16"});
   table.add("seed", &ComputeOptions::seed, "all randomness follows from it").at_least(0);
   table.add("deterministic", &ComputeOptions::deterministic,
             "equal bits in every run on the same device, also where a faster way exists; on the CPU always so");

@@ -7,7 +7,7 @@ namespace pen::cli {
 namespace {
 
 int run(const BenchOptions& options, const Invocation&) {
-  const Device device = open_device(options);
+  const Device device = open_device(options, true);
   if (options.what == "loader")
     bench_loader(options);
   else if (options.what == "kernels")

@@ -11,7 +11,7 @@ namespace {
 
 int run(const EvaluateOptions& options, const Invocation&) {
   interrupt::install();
-  const Device device = open_device(options);
+  const Device device = open_device(options, true);
   const eval::EvaluateRun result = eval::run_evaluate(options, device, describe(device));
   if (options.json) {
     for (const eval::MethodResult& method : result.methods) std::fputs(method.json.c_str(), stdout);

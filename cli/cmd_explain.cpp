@@ -39,7 +39,7 @@ int run_grid(const ExplainOptions& o, Device device) {
 
 int run(const ExplainOptions& options, const Invocation&) {
   interrupt::install();
-  const Device device = open_device(options);
+  const Device device = open_device(options, true);
   if (!options.method.empty()) return run_grid(options, device);
   const eval::ExplainRun result = eval::run_explain(options, device, [&](const eval::Explanation& e) {
     std::fputs((options.json ? eval::explanation_json(e, false) + "\n" : eval::explanation_text(e)).c_str(), stdout);

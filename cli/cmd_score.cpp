@@ -13,7 +13,7 @@ namespace {
 
 int run(const ScoreRunOptions& options, const Invocation&) {
   interrupt::install();
-  const Device device = open_device(options);
+  const Device device = open_device(options, true);
   const eval::ScoreRun result = eval::run_score(options, device, describe(device));
   if (result.interrupted) return interrupt::exit_code;
   std::fputs(options.json ? eval::totals_json(result.totals).c_str() : eval::score_table(result).c_str(), stdout);

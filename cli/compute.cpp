@@ -8,14 +8,21 @@
 
 namespace pen::cli {
 
-Device open_device(const ComputeOptions& options) {
+Device open_device(const ComputeOptions& options, bool frozen) {
   set_threads(static_cast<int>(options.threads));
   const Device device = parse_device(options.device);
   set_memory_limit(device, static_cast<std::uint64_t>(options.memory_limit * (1 << 30)));
   const bool tf32 = options.precision == "tf32";
   PEN_CHECK_AS(usage, !tf32 || device.is_cuda(), "--precision tf32 is a GPU's way to multiply, and the device is ",
                name_of(device));
-  set_compute_policy({tf32 ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda()});
+  const bool narrow = options.precision == "bf16";
+  if (narrow && !frozen)
+    fail(ErrorKind::usage, "--precision bf16 is for frozen classifiers, and this command needs layers",
+         "train --fixed_classifier, score, explain, wsol, evaluate and bench step have it");
+  PEN_CHECK_AS(usage, !narrow || kernels::device::has_bf16(device), "--precision bf16: ", describe(device),
+               " has no bfloat16 arithmetic");
+  set_compute_policy({tf32 ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda(),
+                      narrow ? DType::bf16 : DType::f32});
   return device;
 }
 

@@ -38,6 +38,8 @@ std::uint64_t host_free_memory() {
 
 }  // namespace
 
+bool has_bf16(Device device) { return device.is_cuda() || __builtin_cpu_supports("avx512bf16"); }
+
 int cuda_count() { return cuda::device_count(); }
 std::string cuda_description(int index) { return cuda::device_description(index); }
 

@@ -3,25 +3,22 @@
 
 namespace pen::kernels {
 
-#define PEN_KERNEL(kind, name, parameters, arguments)                  \
+#define PEN_KERNEL_OF(kind, name, parameters, arguments)                  \
   void name parameters {                                               \
     if (ctx.backend == Backend::reference) return ref::name arguments; \
     if (ctx.device.is_cuda()) return cuda::name arguments;             \
     return cpu::name arguments;                                        \
   }
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
-#undef PEN_KERNEL
+#include "kernels/every_type.def"
+#undef PEN_KERNEL_OF
 
 const KernelInfo* kernel_list(std::size_t& count) {
   static const KernelInfo list[] = {
 #define PEN_KERNEL(kind, name, parameters, arguments) {#name, #kind},
+#define PEN_KERNEL16 PEN_KERNEL
 #include "kernels/kernels.def"
 #undef PEN_KERNEL
+#undef PEN_KERNEL16
   };
   count = sizeof list / sizeof list[0];
   return list;

@@ -9,41 +9,21 @@
 
 namespace pen::kernels {
 
-#define PEN_KERNEL(kind, name, parameters, arguments) void name parameters;
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
+#define PEN_KERNEL_OF(kind, name, parameters, arguments) void name parameters;
+#include "kernels/every_type.def"
 
 namespace ref {
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
+#include "kernels/every_type.def"
 }  // namespace ref
 
 namespace cpu {
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
+#include "kernels/every_type.def"
 }  // namespace cpu
 
 namespace cuda {
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
+#include "kernels/every_type.def"
 }  // namespace cuda
-#undef PEN_KERNEL
+#undef PEN_KERNEL_OF
 
 // One line of the list, for tables and for the tests that guard its completeness.
 struct KernelInfo {
@@ -54,8 +34,9 @@ const KernelInfo* kernel_list(std::size_t& count);
 
 // Memory and streams of a device; without CUDA the CUDA ones throw "built without CUDA".
 namespace device {
-int cuda_count();                                  // GPUs that this build can use; 0 without CUDA or driver
-std::string cuda_description(int index);           // name, memory, compute capability
+int cuda_count();                         // GPUs that this build can use; 0 without CUDA or driver
+std::string cuda_description(int index);  // name, memory, compute capability
+bool has_bf16(Device device);             // whether it multiplies bf16 fast; every GPU that this build is for does
 void* allocate(Device device, std::size_t bytes);  // 64-byte aligned (CPU), 256 (CUDA); null when it is refused
 std::uint64_t free_memory(Device device);          // bytes that the system or the GPU could still give
 void release(Device device, void* memory) noexcept;

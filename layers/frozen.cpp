@@ -15,6 +15,7 @@ struct FrozenPlan {
 
   FrozenSteps list;
   bool winograd = false;
+  bool narrow = false;         // bf16 inside
   std::vector<int> last_use;   // by value: the last step that reads it
   std::vector<int> consumers;  // by value: how often it is read
   std::vector<bool> is_tap;    // by value
@@ -29,6 +30,26 @@ using Step = FrozenPlan::Step;
 using Kind = FrozenPlan::Kind;
 
 std::size_t at(FrozenSteps::Value v) { return static_cast<std::size_t>(v); }
+
+// Calls f.template operator()<T>(), T the type of activations: bf16, or as everywhere.
+template <class F>
+void dispatch_inside(DType type, F&& f) {
+  if (type == DType::bf16) return f.template operator()<bf16>();
+  dispatch(type, "frozen network", f);
+}
+
+Tensor narrowed(const Tensor& x) {
+  Tensor y = Tensor::empty(x.shape(), DType::bf16, x.device());
+  kernels::narrow(context(x.device()), x.numel(), x.data<float>(), y.mutable_data<bf16>());
+  return y;
+}
+// x itself where it is wide already.
+Tensor widened(const Tensor& x) {
+  if (x.dtype() != DType::bf16) return x;
+  Tensor y = Tensor::empty(x.shape(), DType::f32, x.device());
+  kernels::widen(context(x.device()), x.numel(), x.data<bf16>(), y.mutable_data<float>());
+  return y;
+}
 
 // What one forward pass leaves for its backward.
 struct Pass {
@@ -66,7 +87,7 @@ class ForwardPass {
   // pass: null when no backward will follow.
   ForwardPass(const FrozenPlan& plan, const Tensor& x, bool keep_taps, Pass* pass)
       : plan_(plan), keep_taps_(keep_taps), pass_(pass), values_(plan.values()) {
-    values_[0] = x.detach();
+    values_[0] = plan.narrow ? narrowed(x) : x.detach();
   }
 
   Tensor run() {
@@ -92,7 +113,7 @@ class ForwardPass {
       case Kind::max_pool:
         return max_pool(i, s, x);
       case Kind::global_pool:
-        return ops::global_avg_pool(x);
+        return global_pool(x);
       case Kind::linear:
         break;
     }
@@ -116,10 +137,21 @@ class ForwardPass {
       pass_->steps[i].conv = d;
       if (s.relu) pass_->open[at(s.out)] = open = Tensor::empty({kernels::bit_bytes(y.numel())}, DType::u8, x.device());
     }
-    dispatch(x.dtype(), "frozen network", [&]<class T>() {
-      kernels::conv2d_fused_fwd(context(x.device()), d, x.data<T>(), s.weight.data<T>(), s.bias.data<T>(),
+    dispatch_inside(x.dtype(), [&]<class T>() {
+      kernels::conv2d_fused_fwd(context(x.device()), d, x.data<T>(), s.weight.data<T>(), s.bias.data<wide_t<T>>(),
                                 residual.defined() ? residual.data<T>() : nullptr, s.relu, y.mutable_data<T>(),
                                 open.defined() ? open.mutable_data<std::uint8_t>() : nullptr);
+    });
+    return y;
+  }
+
+  // (N,H,W,C) -> (N,C), wide from here on
+  static Tensor global_pool(const Tensor& x) {
+    const std::int64_t area = x.size(1) * x.size(2);
+    Tensor y = Tensor::empty({x.size(0), x.size(3)}, x.dtype() == DType::bf16 ? DType::f32 : x.dtype(), x.device());
+    dispatch_inside(x.dtype(), [&]<class T>() {
+      kernels::sum_middle(context(x.device()), x.size(0), area, x.size(3), 1.0 / static_cast<double>(area), x.data<T>(),
+                          y.mutable_data<wide_t<T>>(), kernels::Accum::write);
     });
     return y;
   }
@@ -131,7 +163,7 @@ class ForwardPass {
       pass_->steps[i].pool = d;
       pass_->steps[i].winner = winner = Tensor::empty(y.shape(), DType::u8, x.device());
     }
-    dispatch(x.dtype(), "frozen network", [&]<class T>() {
+    dispatch_inside(x.dtype(), [&]<class T>() {
       kernels::max_pool_fwd(context(x.device()), d, x.data<T>(), y.mutable_data<T>(),
                             winner.defined() ? winner.mutable_data<std::uint8_t>() : nullptr);
     });
@@ -161,7 +193,7 @@ class BackwardPass {
 
   Tensor run(Tensor dy) {
     run_to(0, std::move(dy));
-    return std::move(sums_[0]);
+    return widened(std::move(sums_[0]));
   }
 
   // The gradient of the mask (N,H,W,1) behind a batch of `images` masked in and masked out.
@@ -170,21 +202,26 @@ class BackwardPass {
     const bool fused = stem.kind == Kind::conv && plan_.consumers[0] == 1 && stem.conv.groups == 1;
     Tensor dm = empty_with(dy, mask);
     run_to(fused ? 1 : 0, std::move(dy));
-    const Tensor g = std::move(sums_[fused ? at(stem.out) : 0]);
-    const std::int64_t pixels = dm.numel(), c = images.size(3), half = g.numel() / 2;
+    const kernels::Context ctx = context(dm.device());
+    if (fused) {
+      const Tensor g = std::move(sums_[at(stem.out)]);
+      kernels::Conv2d d = pass_.steps[0].conv;
+      d.n /= 2;
+      dispatch_inside(g.dtype(), [&]<class T>() {
+        const T* const in = g.data<T>();
+        kernels::conv2d_bwd_mask(ctx, d, in, in + g.numel() / 2, stem.weight.data<T>(), images.data<wide_t<T>>(),
+                                 dm.mutable_data<wide_t<T>>());
+      });
+      return dm;
+    }
+    const Tensor g = widened(std::move(sums_[0]));
+    const std::int64_t pixels = dm.numel(), c = images.size(3);
     dispatch(g.dtype(), "frozen network", [&]<class T>() {
-      const kernels::Context ctx = context(g.device());
-      const T* const in = g.data<T>();
-      const T* const x = images.data<T>();
+      const T *const in = g.data<T>(), *const x = images.data<T>();
       T* const to = dm.mutable_data<T>();
-      if (fused) {
-        kernels::Conv2d d = pass_.steps[0].conv;
-        d.n /= 2;
-        return kernels::conv2d_bwd_mask(ctx, d, in, in + half, stem.weight.data<T>(), x, to);
-      }
       Tensor other = empty_like(dm);
       kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::in, x, x, nullptr, in, nullptr, to, nullptr);
-      kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::out, x, x, nullptr, in + half, nullptr,
+      kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::out, x, x, nullptr, in + g.numel() / 2, nullptr,
                             other.mutable_data<T>(), nullptr);
       kernels::add_scaled(ctx, pixels, 1.0, other.data<T>(), 1.0, to, to);
     });
@@ -204,20 +241,25 @@ class BackwardPass {
   void one(std::size_t i, const Step& s, Tensor g) {
     const Pass::Dims& dims = pass_.steps[i];
     if (s.kind == Kind::conv) return conv(s, dims, std::move(g));
-    Tensor dx = empty_with(g, dims.in);
-    dispatch(g.dtype(), "frozen network", [&]<class T>() {
-      const kernels::Context ctx = context(g.device());
-      T* const to = dx.mutable_data<T>();
-      if (s.kind == Kind::max_pool) {
-        kernels::max_pool_bwd(ctx, dims.pool, g.data<T>(), dims.winner.data<std::uint8_t>(), to);
-      } else if (s.kind == Kind::global_pool) {
+    // Behind the pooled mean all is wide; in front of it, as inside.
+    const bool narrows = s.kind == Kind::global_pool && plan_.narrow;
+    Tensor dx = Tensor::empty(dims.in, narrows ? DType::bf16 : g.dtype(), g.device());
+    const kernels::Context ctx = context(g.device());
+    if (s.kind == Kind::linear) {
+      dispatch(g.dtype(), "frozen network", [&]<class T>() {
+        kernels::matmul(ctx, {dims.in[0], dims.in[1], g.size(1), false, false}, g.data<T>(), s.weight.data<T>(),
+                        dx.mutable_data<T>(), kernels::Accum::write);
+      });
+    } else {
+      dispatch_inside(dx.dtype(), [&]<class T>() {
+        T* const to = dx.mutable_data<T>();
+        if (s.kind == Kind::max_pool)
+          return kernels::max_pool_bwd(ctx, dims.pool, g.data<T>(), dims.winner.data<std::uint8_t>(), to);
         const std::int64_t area = dims.in[1] * dims.in[2];
-        kernels::spread_middle(ctx, dims.in[0], area, dims.in[3], 1.0 / static_cast<double>(area), g.data<T>(), to);
-      } else {
-        kernels::matmul(ctx, {dims.in[0], dims.in[1], g.size(1), false, false}, g.data<T>(), s.weight.data<T>(), to,
-                        kernels::Accum::write);
-      }
-    });
+        kernels::spread_middle(ctx, dims.in[0], area, dims.in[3], 1.0 / static_cast<double>(area), g.data<wide_t<T>>(),
+                               to);
+      });
+    }
     add(s.in, std::move(dx));
   }
 
@@ -226,7 +268,7 @@ class BackwardPass {
     const Tensor& gate = pass_.open[at(s.in)];
     const bool closes = --missing_[at(s.in)] == 0 && gate.defined();
     Tensor dx = reusable(sum) ? sum : empty_with(g, dims.in);
-    dispatch(g.dtype(), "frozen network", [&]<class T>() {
+    dispatch_inside(g.dtype(), [&]<class T>() {
       kernels::conv2d_fused_bwd_data(context(g.device()), dims.conv, g.data<T>(), s.weight.data<T>(),
                                      sum.defined() ? sum.data<T>() : nullptr,
                                      closes ? gate.data<std::uint8_t>() : nullptr, dx.mutable_data<T>());
@@ -244,7 +286,7 @@ class BackwardPass {
       return;
     }
     Tensor to = part.unique() ? part : empty_like(part);
-    dispatch(part.dtype(), "frozen network", [&]<class T>() {
+    dispatch_inside(part.dtype(), [&]<class T>() {
       const kernels::Context ctx = context(part.device());
       const T* from = part.data<T>();
       T* const out = to.mutable_data<T>();
@@ -265,8 +307,10 @@ class BackwardPass {
 
 }  // namespace
 
-FrozenNetwork::FrozenNetwork(FrozenSteps list, bool winograd) {
+FrozenNetwork::FrozenNetwork(FrozenSteps list, bool winograd, bool narrow) {
   auto plan = std::make_shared<FrozenPlan>();
+  plan->narrow = narrow;
+  if (narrow) list.narrow_weights();
   plan->list = std::move(list);
   plan->winograd = winograd;
   PEN_CHECK(!plan->steps().empty() && plan->steps().back().kind == Kind::linear,
@@ -291,7 +335,7 @@ FrozenNetwork::Output FrozenNetwork::forward(const Tensor& x, bool want_taps) co
   Output result;
   result.logits = forward.run();
   if (want_taps)
-    for (const FrozenSteps::Value v : plan_->list.taps()) result.taps.push_back(forward.value(v));
+    for (const FrozenSteps::Value v : plan_->list.taps()) result.taps.push_back(widened(forward.value(v)));
   spoil_if_not_finite(x, result.logits);
   if (recorded)
     record("frozen network", result.logits, {x}, [plan = plan_, pass](Backward& call) {

@@ -1,7 +1,7 @@
 // A network in evaluation mode as ONE differentiable operation. Norms are folded into the convolutions (in double,
 // rounded once), bias, residual and ReLU are part of them, and the backward computes the gradient of the input alone:
-// it keeps a bit for each ReLU, a byte for each pool winner and no activation. Function and gradient are those of the network it
-// was made from, up to the rounding of the folded weights.
+// it keeps a bit for each ReLU, a byte for each pool winner and no activation. Function and gradient are those of the
+// network it was made from, up to the rounding of the folded weights.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +38,9 @@ class FrozenSteps {
   Value linear(Value x, const Linear& layer);  // the last step: its result is the network's
   void tap(Value x) { taps_.push_back(x); }
 
+  // Convolutions' weights as bf16; what they are added to, biases and the linear layer stay as they are.
+  void narrow_weights();
+
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Value>& taps() const { return taps_; }
   int values() const { return static_cast<int>(steps_.size()) + 1; }
@@ -51,8 +54,10 @@ class FrozenSteps {
 class FrozenNetwork {
  public:
   // Weights are copied: later changes to the network do not reach it. winograd: convolutions of 3x3 may run by
-  // Winograd's algorithm where the backend has it: faster, the same function, sums rounded otherwise.
-  explicit FrozenNetwork(FrozenSteps steps, bool winograd = false);
+  // Winograd's algorithm where the backend has it: faster, the same function, sums rounded otherwise. narrow:
+  // activations, their gradients and the convolutions' weights are bf16 inside (of a float32 network); sums, biases,
+  // the mean over the image, logits, taps and gradients that leave it are float32.
+  explicit FrozenNetwork(FrozenSteps steps, bool winograd = false, bool narrow = false);
 
   struct Output {
     Tensor logits;             // (N,classes), with x's history
@@ -61,8 +66,8 @@ class FrozenNetwork {
   // x (N,H,W,3) of the network's dtype and device. An image with a NaN or an infinity has NaN logits.
   Output forward(const Tensor& x, bool want_taps) const;
 
-  // Logits (2N,classes) of images (N,H,W,3) as a mask (N,H,W,1) leaves them: masked in, m x, then masked out, (1 - m) x,
-  // as one batch. The images have no gradient; the mask's is made from the first convolution's without one of the
+  // Logits (2N,classes) of images (N,H,W,3) as a mask (N,H,W,1) leaves them: masked in, m x, then masked out, (1 - m)
+  // x, as one batch. The images have no gradient; the mask's is made from the first convolution's without one of the
   // masked images (Phang, Park, Geras 2020: d m = sum of x (d in - d out), and a convolution's transpose is linear).
   Tensor masked_logits(const Tensor& images, const Tensor& mask) const;
 

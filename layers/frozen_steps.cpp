@@ -1,5 +1,8 @@
 #include <cmath>
 
+#include <utility>
+
+#include "kernels/kernels.h"
 #include "layers/frozen.h"
 
 namespace pen {
@@ -46,6 +49,16 @@ FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNo
   step.weight = as(w, layer.weight.shape(), layer.weight);
   step.bias = as(b, {layer.weight.size(0)}, layer.weight);
   return add(std::move(step));
+}
+
+void FrozenSteps::narrow_weights() {
+  for (Step& step : steps_) {
+    if (step.kind != Kind::conv) continue;
+    Tensor narrow = Tensor::empty(step.weight.shape(), DType::bf16, step.weight.device());
+    kernels::narrow(context(narrow.device()), narrow.numel(), std::as_const(step.weight).data<float>(),
+                    narrow.mutable_data<bf16>());
+    step.weight = std::move(narrow);
+  }
 }
 
 FrozenSteps::Value FrozenSteps::max_pool(Value x, const ops::PoolOptions& options) {

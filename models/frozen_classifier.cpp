@@ -5,8 +5,8 @@ namespace {
 
 class FrozenClassifier : public Classifier {
  public:
-  FrozenClassifier(const Classifier& network, FrozenSteps steps, bool winograd)
-      : network_(std::move(steps), winograd),
+  FrozenClassifier(const Classifier& network, FrozenSteps steps, bool winograd, bool narrow)
+      : network_(std::move(steps), winograd, narrow),
         tap_widths_(network.tap_widths()),
         classes_(network.classes()),
         arch_(network.arch()),
@@ -42,7 +42,8 @@ class FrozenClassifier : public Classifier {
 std::unique_ptr<Classifier> freeze(const Classifier& network, bool winograd) {
   FrozenSteps steps;
   if (!network.describe(steps)) return nullptr;
-  return std::make_unique<FrozenClassifier>(network, std::move(steps), winograd);
+  const bool narrow = compute_policy().frozen == DType::bf16 && network.dtype() == DType::f32;
+  return std::make_unique<FrozenClassifier>(network, std::move(steps), winograd, narrow);
 }
 
 }  // namespace pen

@@ -117,10 +117,11 @@ decltype(auto) dispatch(DType dtype, const char* what, F&& f) {
   return f.template operator()<float>();
 }
 
-// How GPUs compute, for the whole process: see kernels::Context. The CPU's results do not depend on it.
+// How the process computes: see kernels::Context for GPUs, whose fields the CPU's results do not depend on.
 struct ComputePolicy {
   kernels::Math math = kernels::Math::fp32;
   bool deterministic = true;
+  DType frozen = DType::f32;  // of activations inside frozen float32 networks: f32 or bf16
 };
 void set_compute_policy(ComputePolicy policy);
 ComputePolicy compute_policy();

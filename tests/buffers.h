@@ -67,10 +67,17 @@ class Buffers : public Arena {
  public:
   using Arena::Arena;
   using value_type = real;
-  static constexpr DType type = dtype_of<real>::value;
+  static constexpr DType type = dtype_of<real>::value, wide_type = dtype_of<wide_t<real>>::value;
 
   const real* in(const std::string& name, std::int64_t n, double low = -2, double high = 2) {
     return as<real>(add(name, type, n, Role::input, draw(name, type, n, low, high)));
+  }
+  // What sums, biases and images are of (kernels.def: wide).
+  const wide_t<real>* in_wide(const std::string& name, std::int64_t n, double low = -2, double high = 2) {
+    return as<wide_t<real>>(add(name, wide_type, n, Role::input, draw(name, wide_type, n, low, high)));
+  }
+  wide_t<real>* out_wide(const std::string& name, std::int64_t n) {
+    return as<wide_t<real>>(add(name, wide_type, n, Role::output));
   }
   // Integers in [0, below).
   const std::int64_t* in_ids(const std::string& name, std::int64_t n, std::int64_t below) {

@@ -31,6 +31,7 @@ struct Case {
   std::string adds_to;          // for Accum::add: the Accum::write case; this one must give its start plus that
   std::function<Call(Buffers<float>&)> body_f32;
   std::function<Call(Buffers<double>&)> body_f64;
+  std::function<Call(Buffers<bf16>&)> body_bf16;  // empty: not a kernel of 16 bit
 };
 
 // The tolerances of the list, float and double.
@@ -40,6 +41,7 @@ struct Tolerance {
 constexpr Tolerance exact{0, 0};               // moves, comparisons, Philox
 constexpr Tolerance elementwise{2e-6, 1e-14};  // a few roundings; exp, log and tanh differ between host and device
 constexpr Tolerance summed{2e-6, 1e-12};       // sums in double in another order: at most n eps = 8e-12 for the longest
+constexpr double rounded16 = 1e-2;             // bf16: a result rounded to 8 bits, after one that was
 constexpr Tolerance product{1e-5, 1e-13};      // dot products of up to about a thousand terms, in float
 
 class Registry {
@@ -55,6 +57,13 @@ class Registry {
     c.body_f64 = [body](Buffers<double>& b) { return body(b); };
     cases.push_back(std::move(c));
     return cases.back();
+  }
+  // A case of a kernel that bf16 has too. What the kernel sums or is biased by comes from in_wide and out_wide.
+  template <class Body>
+  Case& add16(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
+    Case& c = add(kernel, variant, tolerance, body);
+    c.body_bf16 = [body](Buffers<bf16>& b) { return body(b); };
+    return c;
   }
   // Two cases from body(buffers, accum): the writing one and the adding one.
   template <class Body>

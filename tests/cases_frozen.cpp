@@ -25,10 +25,10 @@ const char* name_of(Residual r) {
 void add_forward(Registry& reg, const NamedConv& c, Residual kind, bool relu) {
   const Conv2d d = c.d;
   const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
-  reg.add("conv2d_fused_fwd", str(c.name, relu ? ", relu" : "", name_of(kind)), product, [=](auto& b) -> Call {
+  reg.add16("conv2d_fused_fwd", str(c.name, relu ? ", relu" : "", name_of(kind)), product, [=](auto& b) -> Call {
     const auto* x = b.in("x", nx);
     const auto* w = b.in("w", nw, -1, 1);
-    const auto* shift = relu ? b.in("b", d.k) : nullptr;
+    const auto* shift = relu ? b.in_wide("b", d.k) : nullptr;
     auto* y = kind == Residual::in_place ? b.inout("y", ny) : b.out("y", ny);
     const auto* residual = kind == Residual::none ? nullptr : kind == Residual::in_place ? y : b.in("residual", ny);
     auto* positive = b.optional_bytes("positive", bit_bytes(ny));
@@ -39,7 +39,7 @@ void add_forward(Registry& reg, const NamedConv& c, Residual kind, bool relu) {
 void add_backward(Registry& reg, const NamedConv& c, Residual kind, bool gated) {
   const Conv2d d = c.d;
   const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
-  reg.add("conv2d_fused_bwd_data", str(c.name, gated ? ", gate" : "", name_of(kind)), product, [=](auto& b) -> Call {
+  reg.add16("conv2d_fused_bwd_data", str(c.name, gated ? ", gate" : "", name_of(kind)), product, [=](auto& b) -> Call {
     const auto* dy = b.in("dy", ny);
     const auto* w = b.in("w", nw, -1, 1);
     const auto* open = gated ? b.in_bytes("open", gates(nx)) : nullptr;
@@ -52,12 +52,12 @@ void add_backward(Registry& reg, const NamedConv& c, Residual kind, bool gated) 
 void add_mask(Registry& reg, const NamedConv& c) {
   const Conv2d d = c.d;
   const int64_t ny = d.n * d.p * d.q * d.k, nw = d.k * d.c * d.r * d.s;
-  reg.add("conv2d_bwd_mask", c.name, product, [=](auto& b) -> Call {
+  reg.add16("conv2d_bwd_mask", c.name, product, [=](auto& b) -> Call {
     const auto* dy_in = b.in("dy_in", ny);
     const auto* dy_out = b.in("dy_out", ny);
     const auto* w = b.in("w", nw, -1, 1);
-    const auto* x = b.in("x", d.n * d.h * d.w * d.c);
-    auto* dm = b.out("dm", d.n * d.h * d.w);
+    const auto* x = b.in_wide("x", d.n * d.h * d.w * d.c);
+    auto* dm = b.out_wide("dm", d.n * d.h * d.w);
     return [=](const Context& ctx) { conv2d_bwd_mask(ctx, d, dy_in, dy_out, w, x, dm); };
   });
 }
@@ -74,12 +74,40 @@ void add_frozen_cases(Registry& reg) {
   for (const NamedConv& c : convolutions())
     if (c.d.groups == 1) add_mask(reg, c);
   for (const int64_t n : {0, 1, 37, 20000})
-    reg.add("gate", str(n), elementwise, [=](auto& b) -> Call {
+    reg.add16("gate", str(n), elementwise, [=](auto& b) -> Call {
       const auto* dy = b.in("dy", n);
       const auto* open = b.in_bytes("open", gates(n));
       auto* dx = b.out("dx", n);
       return [=](const Context& ctx) { gate(ctx, n, dy, open, dx); };
     });
+  // In 16 bit beside the general cases of these kernels.
+  reg.add16("sum_middle", "3x49x40, frozen", summed, [=](auto& b) -> Call {
+    const auto* x = b.in("x", 3 * 49 * 40);
+    auto* y = b.out_wide("y", 3 * 40);
+    return [=](const Context& ctx) { sum_middle(ctx, 3, 49, 40, 1.0 / 49, x, y, Accum::write); };
+  });
+  reg.add16("spread_middle", "3x49x40, frozen", elementwise, [=](auto& b) -> Call {
+    const auto* x = b.in_wide("x", 3 * 40);
+    auto* y = b.out("y", 3 * 49 * 40);
+    return [=](const Context& ctx) { spread_middle(ctx, 3, 49, 40, 1.0 / 49, x, y); };
+  });
+  reg.add16("add_scaled", "1000, frozen", elementwise, [=](auto& b) -> Call {
+    const auto* x = b.in("x", 1000);
+    auto* y = b.inout("y", 1000);
+    return [=](const Context& ctx) { add_scaled(ctx, 1000, 1.0, x, 1.0, y, y); };
+  });
+  for (const int64_t n : {0, 1, 37, 20000}) {
+    reg.add16("narrow", str(n), exact, [=](auto& b) -> Call {
+      const auto* x = b.in_wide("x", n);
+      auto* y = b.out("y", n);
+      return [=](const Context& ctx) { narrow(ctx, n, x, y); };
+    });
+    reg.add16("widen", str(n), exact, [=](auto& b) -> Call {
+      const auto* x = b.in("x", n);
+      auto* y = b.out_wide("y", n);
+      return [=](const Context& ctx) { widen(ctx, n, x, y); };
+    });
+  }
 }
 
 }  // namespace pen::test

@@ -153,13 +153,13 @@ void add_pooling(Registry& reg) {
     d.p = extent(d.h, d.k, d.stride, d.pad, 1);
     d.q = extent(d.w, d.k, d.stride, d.pad, 1);
     const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.c;
-    reg.add("max_pool_fwd", c.name, exact, [=](auto& b) -> Call {
+    reg.add16("max_pool_fwd", c.name, exact, [=](auto& b) -> Call {
       const auto* x = b.in("x", nx, -3, -1);  // all negative: padding must not win as a zero
       auto* y = b.out("y", ny);
       auto* index = b.optional_bytes("index", ny);
       return [=](const Context& ctx) { max_pool_fwd(ctx, d, x, y, index); };
     });
-    reg.add("max_pool_bwd", c.name, product, [=](auto& b) -> Call {
+    reg.add16("max_pool_bwd", c.name, product, [=](auto& b) -> Call {
       const auto* dy = b.in("dy", ny);
       const auto* index = b.in_bytes("index", winners(d));
       auto* dx = b.out("dx", nx);

@@ -59,6 +59,19 @@ TEST_CASE("bench step: one JSON line whose figures follow from the times") {
   CHECK(contains(words.out, "peak memory"));
 }
 
+TEST_CASE("--precision bf16 is refused where nothing would run in it") {
+  using Words = std::vector<std::string>;
+  for (Words words : {Words{"bench", "step", "--mode", "ca"}, Words{"bench", "step", "--fuse", "false"},
+                      Words{"bench", "kernels"}, Words{"sanity", "mprt"}, Words{"train"}}) {
+    words.insert(words.end(), {"--precision", "bf16", "--device", "cpu"});
+    const Ended ended = penumbra(words);
+    CAPTURE(words.back());
+    CHECK(ended.code == 2);
+  }
+  const Ended ended = penumbra({"bench", "step", "--mode", "ca", "--precision", "bf16", "--device", "cpu"});
+  CHECK(ended.err.find("--precision bf16 is for frozen classifiers") != std::string::npos);
+}
+
 TEST_CASE("bench loader: from a list and from a folder") {
   const test::TinyData data;
   for (const std::string& path : {data.list, data.folder / "val"}) {

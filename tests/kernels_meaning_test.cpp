@@ -219,3 +219,38 @@ TEST_CASE("total variation: borders count, a corner twice") {
     CHECK(y == 0);
   }
 }
+
+TEST_CASE("bf16: to the nearest, ties to even, past the largest to infinity, NaN stays NaN") {
+  const float infinity = std::numeric_limits<float>::infinity();
+  // Between 1 and 2 its steps are 2^-7.
+  CHECK(bf16(1.0f + 0x1p-8f) == 1.0f);                // a tie: down to the even one
+  CHECK(bf16(1.0f + 3 * 0x1p-8f) == 1.0f + 0x1p-6f);  // a tie: up to the even one
+  CHECK(bf16(1.0f + 0x1.002p-8f) == 1.0f + 0x1p-7f);
+  CHECK(bf16(-2.5f) == -2.5f);
+  CHECK(bf16(std::numeric_limits<float>::max()) == infinity);
+  CHECK(bf16(-infinity) == -infinity);
+  CHECK(std::isnan(static_cast<float>(bf16(not_a_number))));
+  CHECK(std::isnan(static_cast<float>(bf16(std::numeric_limits<float>::signaling_NaN()))));
+  CHECK(std::signbit(static_cast<float>(bf16(-0.0f))));
+}
+
+TEST_CASE("max pool in bf16: the first of equals wins, both zeros are equal, the first NaN wins over all") {
+  const std::uint16_t minus_nan = 0xffc0;
+  std::vector<bf16> x{-0.0f, 0.0f, -3.0f, -0.0f};
+  for (const Context& ctx : both) {
+    bf16 y = 7.0f;
+    std::uint8_t index = 9;
+    max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, x.data(), &y, &index);
+    CHECK(y == 0.0f);
+    CHECK(index == 0);
+    std::vector<bf16> broken{5.0f, 9.0f, 0.0f, 9.0f};
+    broken[2].bits = minus_nan;
+    max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, broken.data(), &y, &index);
+    CHECK(std::isnan(static_cast<float>(y)));
+    CHECK(index == 2);
+    broken[2] = -1.0f;
+    max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, broken.data(), &y, &index);
+    CHECK(y == 9.0f);
+    CHECK(index == 1);
+  }
+}

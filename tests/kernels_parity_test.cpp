@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <type_traits>
+#include <vector>
 
 #include "base/parallel.h"
 #include "kernels/cuda/device.h"
@@ -23,6 +25,8 @@ template <class real>
 const std::function<Call(Buffers<real>&)>& body_of(const Case& c) {
   if constexpr (std::is_same_v<real, float>) {
     return c.body_f32;
+  } else if constexpr (std::is_same_v<real, bf16>) {
+    return c.body_bf16;
   } else {
     return c.body_f64;
   }
@@ -80,9 +84,11 @@ void check_close(const std::string& what, const Output& got, const std::vector<d
 
 template <class real>
 void check_parity(const Case& c, const Context& ctx) {
-  const double tolerance = sizeof(real) == 4 ? c.tolerance : c.tolerance_double;
+  const double tolerance = sizeof(real) == 2   ? c.tolerance == 0 ? 0 : rounded16
+                           : sizeof(real) == 4 ? c.tolerance
+                                               : c.tolerance_double;
   const Result want = run<real>(c, reference_context), got = run<real>(c, ctx);
-  const std::string what = c.name + (sizeof(real) == 4 ? " float" : " double");
+  const std::string what = c.name + (sizeof(real) == 2 ? " bf16" : sizeof(real) == 4 ? " float" : " double");
   REQUIRE_MESSAGE(!got.outputs.empty(), what << ": a case without outputs");
   for (std::size_t o = 0; o < got.outputs.size(); ++o)
     check_close(what, got.outputs[o], want.outputs[o].values, tolerance);
@@ -225,6 +231,22 @@ TEST_CASE("cuda: library kernels, float and double") {
     check_parity<double>(c, ctx);
   }
   check_relations<float>(ctx, true);
+}
+
+// Products and sums are those of float32: what differs is the last rounding.
+TEST_CASE("16 bit: the kernels of frozen networks, on the CPU and on a GPU") {
+  std::vector<Context> everywhere;
+  if (kernels::device::has_bf16({})) everywhere.push_back(cpu_context);
+  const Device gpu{Device::Kind::cuda, 0};
+  if (kernels::device::cuda_count() > 0) everywhere.push_back({.device = gpu, .stream = kernels::device::stream(gpu)});
+  if (everywhere.empty()) PEN_SKIP("needs a CPU or a GPU with bfloat16 arithmetic");
+  int cases = 0;
+  for (const Case& c : all_cases()) {
+    if (!c.body_bf16) continue;
+    ++cases;
+    for (const Context& ctx : everywhere) check_parity<bf16>(c, ctx);
+  }
+  CHECK(cases > 50);
 }
 
 // Products of 10-bit mantissas: 2^-11 each, of sums of up to a thousand.

@@ -170,19 +170,14 @@ void event_record(int, void*, void*) {}  // work is done when its call returns
 void event_hold(int, void*, void*) {}
 void event_wait(void*) {}
 
-#define PEN_KERNEL(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
+#define PEN_KERNEL_OF(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
 #define PEN_KERNEL_library(name, parameters, arguments)
 #define PEN_KERNEL_shared(name, parameters, arguments)                                        \
   void name parameters {                                                                      \
     Launch(#name, [](const auto&... given) { shared::name<cpu::Exec>(given...); }) arguments; \
   }
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
-#undef PEN_KERNEL
+#include "kernels/every_type.def"
+#undef PEN_KERNEL_OF
 
 // The library kernels: the bodies that CUDA has for them, plain loops for cuBLAS.
 namespace body {
@@ -210,35 +205,30 @@ void matmul(const Context& ctx, const Matmul& d, const T* a, const T* b, T* c, A
 }
 
 template <class T>
-void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* w, const T* b, const T* residual,
-                      bool relu, T* y, std::uint8_t* positive) {
+void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b,
+                      const T* residual, bool relu, T* y, std::uint8_t* positive) {
+  using wide = wide_t<T>;
   const std::int64_t rows = d.n * d.p * d.q;
-  std::vector<T> sums = room<T>(rows * d.k);
+  std::vector<wide> sums = room<wide>(rows * d.k);
   shared::conv2d_fwd<cpu::Exec>(ctx, d, x, w, static_cast<const T*>(nullptr), sums.data());
-  shared::conv_epilogue<cpu::Exec>(ctx, rows, d.k, static_cast<const T*>(sums.data()), b, residual, relu, y, positive);
+  shared::conv_epilogue<cpu::Exec, T>(ctx, rows, d.k, sums.data(), b, residual, relu, y, positive);
 }
 template <class T>
 void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
                            const std::uint8_t* open, T* dx) {
-  std::vector<T> sums = room<T>(d.n * d.h * d.w * d.c);
+  std::vector<wide_t<T>> sums = room<wide_t<T>>(d.n * d.h * d.w * d.c);
   shared::conv2d_bwd_data<cpu::Exec>(ctx, d, dy, w, sums.data());
-  shared::add_and_gate<cpu::Exec>(ctx, static_cast<std::int64_t>(sums.size()), static_cast<const T*>(sums.data()),
-                                  residual, open, dx);
+  shared::add_and_gate<cpu::Exec, T>(ctx, static_cast<std::int64_t>(sums.size()), sums.data(), residual, open, dx);
 }
 
 }  // namespace body
 
-#define PEN_KERNEL(kind, name, parameters, arguments) PEN_RUN_##kind(name, parameters, arguments)
+#define PEN_KERNEL_OF(kind, name, parameters, arguments) PEN_RUN_##kind(name, parameters, arguments)
 #define PEN_RUN_shared(name, parameters, arguments)
 #define PEN_RUN_library(name, parameters, arguments)                             \
   void name parameters {                                                         \
     Launch(#name, [](const auto&... given) { body::name(given...); }) arguments; \
   }
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
+#include "kernels/every_type.def"
 
 }  // namespace pen::kernels::cuda

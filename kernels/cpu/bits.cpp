@@ -1,5 +1,9 @@
 #include "kernels/cpu/bits.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -23,21 +27,39 @@ constexpr std::array<std::uint64_t, 256> spread_table = [] {
   return table;
 }();
 
+// Sixteen at a time where the machine compares so many.
+template <class T>
+unsigned positive_byte(const T* y, std::int64_t count) {
+  unsigned byte = 0;
+  for (std::int64_t i = 0; i < count; ++i) byte |= static_cast<unsigned>(static_cast<float>(y[i]) > 0) << i;
+  return byte;
+}
+
+#if defined(__AVX512F__)
+__mmask16 positive_sixteen(const float* y) {
+  return _mm512_cmp_ps_mask(_mm512_loadu_ps(y), _mm512_setzero_ps(), _CMP_GT_OQ);
+}
+__mmask16 positive_sixteen(const bf16* y) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(y));
+  const __m512i wide = _mm512_maskz_slli_epi32(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, halves), 16);
+  return _mm512_cmp_ps_mask(_mm512_castsi512_ps(wide), _mm512_setzero_ps(), _CMP_GT_OQ);
+}
+#endif
+
 }  // namespace
 
-void pack_positive(std::int64_t n, const float* y, std::uint8_t* bits) {
+template <class T>
+void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits) {
   parallel_for(bit_bytes(n), grain, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t whole = std::min(end, n / 8);
-    for (std::int64_t j = begin; j < whole; ++j) {
-      unsigned byte = 0;
-      for (int i = 0; i < 8; ++i) byte |= static_cast<unsigned>(y[8 * j + i] > 0) << i;
-      bits[j] = static_cast<std::uint8_t>(byte);
+    std::int64_t j = begin;
+#if defined(__AVX512F__)
+    for (; j + 2 <= std::min(end, n / 8); j += 2) {
+      const std::uint16_t two = positive_sixteen(y + 8 * j);
+      std::memcpy(bits + j, &two, sizeof two);
     }
-    if (end > whole && whole >= begin) {
-      unsigned byte = 0;
-      for (std::int64_t i = 8 * whole; i < n; ++i) byte |= static_cast<unsigned>(y[i] > 0) << (i % 8);
-      bits[whole] = static_cast<std::uint8_t>(byte);
-    }
+#endif
+    for (; j < end; ++j)
+      bits[j] = static_cast<std::uint8_t>(positive_byte(y + 8 * j, std::min<std::int64_t>(8, n - 8 * j)));
   });
 }
 
@@ -50,14 +72,22 @@ const std::uint8_t* bytes_of_bits(std::int64_t n, const std::uint8_t* bits) {
   return bytes;
 }
 
-void gate_bits(std::int64_t n, const std::uint8_t* bits, float* y) {
+template <class T>
+void gate_bits(std::int64_t n, const std::uint8_t* bits, T* y) {
   parallel_for(bit_bytes(n), grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t j = begin; j < end; ++j) {
+    std::int64_t j = begin;
+    for (; j < std::min(end, n / 8); ++j) {
+      T* const eight = y + 8 * j;
       const unsigned byte = bits[j];
-      const std::int64_t count = std::min<std::int64_t>(8, n - 8 * j);
-      for (std::int64_t i = 0; i < count; ++i) y[8 * j + i] = byte >> i & 1 ? y[8 * j + i] : 0.0f;
+      for (int i = 0; i < 8; ++i) eight[i] = byte >> i & 1 ? eight[i] : T(0);
     }
+    for (std::int64_t i = 8 * j; i < std::min(8 * end, n); ++i) y[i] = bits[j] >> i % 8 & 1 ? y[i] : T(0);
   });
 }
+
+template void pack_positive<float>(std::int64_t, const float*, std::uint8_t*);
+template void pack_positive<bf16>(std::int64_t, const bf16*, std::uint8_t*);
+template void gate_bits<float>(std::int64_t, const std::uint8_t*, float*);
+template void gate_bits<bf16>(std::int64_t, const std::uint8_t*, bf16*);
 
 }  // namespace pen::kernels::cpu

@@ -3,16 +3,20 @@
 
 #include <cstdint>
 
+#include "kernels/types.h"
+
 namespace pen::kernels::cpu {
 
-// bits = 1 where y > 0, n of them
-void pack_positive(std::int64_t n, const float* y, std::uint8_t* bits);
+// bits = 1 where y > 0, n of them; T is float or bf16
+template <class T>
+void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits);
 
 // A byte, 0 or 1, for each of n bits, in the calling thread's scratch memory (slot 2) until the next use of it: the
 // form that oneDNN's post-operations read.
 const std::uint8_t* bytes_of_bits(std::int64_t n, const std::uint8_t* bits);
 
 // y = 0 where a bit is 0
-void gate_bits(std::int64_t n, const std::uint8_t* bits, float* y);
+template <class T>
+void gate_bits(std::int64_t n, const std::uint8_t* bits, T* y);
 
 }  // namespace pen::kernels::cpu

@@ -2,6 +2,7 @@
 // those on the forward pass only, so a data gradient of stride 1 runs as the forward convolution that it is, with
 // transposed and rotated weights; the others are oneDNN's own, followed by one pass over the result.
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "base/parallel.h"
@@ -21,28 +22,30 @@ struct After {
   enum Last : std::uint8_t { nothing, relu, gate } last = nothing;
 };
 
+template <class T>
 const ConvPlan& fused_plan(const Conv2d& d, bool bias, After after) {
+  constexpr DType type = dtype_of<T>::value;
   thread_local PrimitiveCache<ConvPlan> cache;
   const std::int64_t variant = bias | after.residual << 1 | after.last << 3;
-  return cache.get(key_of(d, ConvOperation::fused, variant), [&] {
-    const memory::desc y = describe(d).y;
+  return cache.get(key_of(d, ConvOperation::fused, variant, type), [&] {
+    const memory::desc y = describe(d, type).y;
     dnnl::post_ops ops;
     if (after.residual == After::in_place) ops.append_sum(1.0f);
     if (after.residual == After::separate) ops.append_binary(dnnl::algorithm::binary_add, y);
     if (after.last == After::relu) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
     if (after.last == After::gate)
       ops.append_binary(dnnl::algorithm::binary_mul, {y.dims(), memory::data_type::u8, memory::format_tag::nhwc});
-    return forward_plan_of(forward_description(d, bias, dnnl::prop_kind::forward_inference, ops), d);
+    return forward_plan_of(forward_description(d, bias, dnnl::prop_kind::forward_inference, ops, type), d, type);
   });
 }
 
-After::Residual kind_of(const float* residual, const float* y) {
+After::Residual kind_of(const void* residual, const void* y) {
   return !residual ? After::none : residual == y ? After::in_place : After::separate;
 }
 
 // y = after(x * w + b); open is read by After::gate.
-void run(const Conv2d& d, After after, const float* x, const void* w, const ConvPlan& plan, const float* b,
-         const float* residual, const std::uint8_t* open, float* y) {
+void run(const Conv2d& d, After after, const void* x, const void* w, const ConvPlan& plan, const float* b,
+         const void* residual, const std::uint8_t* open, void* y) {
   std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(plan.x, x)},
                                             {DNNL_ARG_WEIGHTS, wrap(plan.w, w)},
                                             {DNNL_ARG_DST, wrap(plan.y, y)},
@@ -75,9 +78,10 @@ bool runs_transposed(const Conv2d& d) {
 }
 
 // (K,C,R,S) -> (C,K,R,S), rotated by half a turn.
-std::vector<float> transposed_weights(const Conv2d& d, const float* w) {
+template <class T>
+std::vector<T> transposed_weights(const Conv2d& d, const T* w) {
   const std::int64_t area = d.r * d.s;
-  std::vector<float> out(static_cast<std::size_t>(d.k * d.c * area));
+  std::vector<T> out(static_cast<std::size_t>(d.k * d.c * area));
   parallel_for(d.c, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t c = begin; c < end; ++c)
       for (std::int64_t k = 0; k < d.k; ++k)
@@ -87,47 +91,68 @@ std::vector<float> transposed_weights(const Conv2d& d, const float* w) {
   return out;
 }
 
-}  // namespace
-
-void conv2d_fused_fwd(const Context&, const Conv2d& d, const float* x, const float* w, const float* b,
-                      const float* residual, bool relu, float* y, std::uint8_t* positive) {
+template <class T>
+void forward(const Conv2d& d, const T* x, const T* w, const float* b, const T* residual, bool relu, T* y,
+             std::uint8_t* positive) {
   if (d.n == 0) return;
-  bool done = false;
-  guarded("conv2d_fused_fwd", [&] {
-    if ((done = winograd_suits(d)))
-      return winograd(
-          d, x, d.weight_key, [&] { return w; }, b, {residual, relu, nullptr, positive}, y);
-    const After after{kind_of(residual, y), relu ? After::relu : After::nothing};
-    const ConvPlan& plan = fused_plan(d, b != nullptr, after);
-    run(d, after, x, packed_weights(plan, d.weight_key, [&] { return w; }), plan, b, residual, nullptr, y);
-  });
-  if (positive && !done) pack_positive(d.n * d.p * d.q * d.k, y, positive);
+  const auto plain = [&] { return w; };
+  if constexpr (std::is_same_v<T, float>)
+    if (winograd_suits(d)) return winograd(d, x, d.weight_key, plain, b, {residual, relu, nullptr, positive}, y);
+  const After after{kind_of(residual, y), relu ? After::relu : After::nothing};
+  const ConvPlan& plan = fused_plan<T>(d, b != nullptr, after);
+  run(d, after, x, packed_weights(plan, d.weight_key, plain), plan, b, residual, nullptr, y);
+  if (positive) pack_positive(d.n * d.p * d.q * d.k, y, positive);
 }
 
-void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
-                           const std::uint8_t* open, float* dx) {
-  if (d.n == 0) return;
-  if (runs_transposed(d)) {
-    guarded("conv2d_fused_bwd_data", [&] {
-      const Conv2d t = transposed(d);
-      std::vector<float> turned;
-      const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
-      // Other contents than w's under the same name: another name.
-      const std::uint64_t key = d.weight_key ? ~d.weight_key : 0;
-      if (winograd_suits(t)) return winograd(t, dy, key, plain, nullptr, {residual, false, open, nullptr}, dx);
-      const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
-      const ConvPlan& plan = fused_plan(t, false, after);
-      run(t, after, dy, packed_weights(plan, key, plain), plan, nullptr, residual, open, dx);
-    });
-    return;
-  }
+// oneDNN's own data gradient; what follows it are passes over the result.
+template <class T>
+void backward_strided(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+                      const std::uint8_t* open, T* dx) {
   const std::int64_t n = d.n * d.h * d.w * d.c;
-  std::vector<float> kept;  // dx is written over by the gradient
-  if (residual == dx && residual) residual = (kept = std::vector<float>(dx, dx + n)).data();
-  cpu::conv2d_bwd_data(ctx, d, dy, w, dx);
+  std::vector<T> kept;  // dx is written over by the gradient
+  if (residual == dx && residual) residual = (kept = std::vector<T>(dx, dx + n)).data();
+  const ConvPlan& plan = data_plan(d, dtype_of<T>::value);
+  plan.primitive.execute(dnnl_stream(),
+                         {{DNNL_ARG_DIFF_DST, wrap(plan.y, dy)},
+                          {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, d.weight_key, [&] { return w; }))},
+                          {DNNL_ARG_DIFF_SRC, wrap(plan.x, dx)},
+                          {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
   if (residual) cpu::add_scaled(ctx, n, 1.0, dx, 1.0, residual, dx);
   if (open) gate_bits(n, open, dx);
 }
+
+template <class T>
+void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+                   const std::uint8_t* open, T* dx) {
+  if (d.n == 0) return;
+  if (!runs_transposed(d)) return backward_strided(ctx, d, dy, w, residual, open, dx);
+  const Conv2d t = transposed(d);
+  std::vector<T> turned;
+  const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
+  // Other contents than w's under the same name: another name.
+  const std::uint64_t key = d.weight_key ? ~d.weight_key : 0;
+  if constexpr (std::is_same_v<T, float>)
+    if (winograd_suits(t)) return winograd(t, dy, key, plain, nullptr, {residual, false, open, nullptr}, dx);
+  const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
+  const ConvPlan& plan = fused_plan<T>(t, false, after);
+  run(t, after, dy, packed_weights(plan, key, plain), plan, nullptr, residual, open, dx);
+}
+
+}  // namespace
+
+// Winograd's algorithm is for float alone: in 16 bit its transforms would lose more than it gains.
+#define PEN_DEFINE(T)                                                                                               \
+  void conv2d_fused_fwd(const Context&, const Conv2d& d, const T* x, const T* w, const float* b, const T* residual, \
+                        bool relu, T* y, std::uint8_t* positive) {                                                  \
+    guarded("conv2d_fused_fwd", [&] { forward(d, x, w, b, residual, relu, y, positive); });                         \
+  }                                                                                                                 \
+  void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,       \
+                             const std::uint8_t* open, T* dx) {                                                     \
+    guarded("conv2d_fused_bwd_data", [&] { backward_data(ctx, d, dy, w, residual, open, dx); });                    \
+  }
+PEN_DEFINE(float)
+PEN_DEFINE(bf16)
+#undef PEN_DEFINE
 
 // Double is for checks: it runs the plain loops.
 void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b,

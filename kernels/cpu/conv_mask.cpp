@@ -16,7 +16,8 @@ constexpr std::int64_t band = 32;    // image rows of one piece: fixed, so that 
 constexpr std::int64_t chunk = 512;  // windows of one product: their patches stay in the cache
 
 // (K,C,R,S) -> (K,R,S,C): a row is what one channel has in a patch of pixels.
-std::vector<float> by_patch(const Conv2d& d, const float* w) {
+template <class T>
+std::vector<float> by_patch(const Conv2d& d, const T* w) {
   const std::int64_t area = d.r * d.s;
   std::vector<float> out(static_cast<std::size_t>(d.k * d.c * area));
   for (std::int64_t k = 0; k < d.k; ++k)
@@ -54,7 +55,8 @@ struct Room {
   std::vector<float> difference, patches, rows;
 };
 
-void one_band(const Conv2d& d, const float* dy_in, const float* dy_out, const float* w, const float* x, std::int64_t n,
+template <class T>
+void one_band(const Conv2d& d, const T* dy_in, const T* dy_out, const float* w, const float* x, std::int64_t n,
               std::int64_t top, std::int64_t bottom, Room& room, float* dm) {
   const std::int64_t patch = d.r * d.s * d.c, reach = (d.r - 1) * d.dilation;
   std::fill(room.rows.begin(), room.rows.end(), 0.0f);
@@ -82,10 +84,8 @@ void one_band(const Conv2d& d, const float* dy_in, const float* dy_out, const fl
   }
 }
 
-}  // namespace
-
-void conv2d_bwd_mask(const Context&, const Conv2d& d, const float* dy_in, const float* dy_out, const float* w,
-                     const float* x, float* dm) {
+template <class T>
+void backward_mask(const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const float* x, float* dm) {
   PEN_CHECK(d.groups == 1, "conv2d_bwd_mask: ", d.groups, " groups");
   const std::vector<float> weights = by_patch(d, w);
   const std::int64_t bands = (d.h + band - 1) / band;
@@ -99,6 +99,17 @@ void conv2d_bwd_mask(const Context&, const Conv2d& d, const float* dy_in, const 
     }
   });
 }
+
+}  // namespace
+
+#define PEN_DEFINE(T)                                                                                                \
+  void conv2d_bwd_mask(const Context&, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const float* x, \
+                       float* dm) {                                                                                  \
+    backward_mask(d, dy_in, dy_out, w, x, dm);                                                                       \
+  }
+PEN_DEFINE(float)
+PEN_DEFINE(bf16)
+#undef PEN_DEFINE
 
 // Double is for checks: it runs the plain loops.
 void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const double* dy_in, const double* dy_out, const double* w,

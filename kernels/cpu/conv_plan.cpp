@@ -50,7 +50,7 @@ dnnl::primitive_attr conv_attributes(const dnnl::post_ops& after) {
   return attr;
 }
 
-PrimitiveKey key_of(const Conv2d& d, ConvOperation op, std::int64_t variant) {
+PrimitiveKey key_of(const Conv2d& d, ConvOperation op, std::int64_t variant, DType type) {
   return {static_cast<std::int64_t>(op),
           variant,
           d.n,
@@ -66,23 +66,23 @@ PrimitiveKey key_of(const Conv2d& d, ConvOperation op, std::int64_t variant) {
           d.pad,
           d.dilation,
           d.groups,
-          0,
+          static_cast<std::int64_t>(type),
           0,
           0,
           0,
           0};
 }
 
-ConvDescriptions describe(const Conv2d& d) {
+ConvDescriptions describe(const Conv2d& d, DType type) {
   using tag = memory::format_tag;
-  constexpr auto f32 = memory::data_type::f32;
+  const auto t = type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
   ConvDescriptions o;
-  o.x = {{d.n, d.c, d.h, d.w}, f32, tag::nhwc};
-  o.y = {{d.n, d.k, d.p, d.q}, f32, tag::nhwc};
+  o.x = {{d.n, d.c, d.h, d.w}, t, tag::nhwc};
+  o.y = {{d.n, d.k, d.p, d.q}, t, tag::nhwc};
   const dims w = d.groups > 1 ? dims{d.groups, d.k / d.groups, d.c / d.groups, d.r, d.s} : dims{d.k, d.c, d.r, d.s};
-  o.w_any = {w, f32, tag::any};
-  o.w_plain = {w, f32, d.groups > 1 ? tag::goihw : tag::oihw};
-  o.b = {{d.k}, f32, tag::x};
+  o.w_any = {w, t, tag::any};
+  o.w_plain = {w, t, d.groups > 1 ? tag::goihw : tag::oihw};
+  o.b = {{d.k}, memory::data_type::f32, tag::x};
   o.strides = {d.stride, d.stride};
   o.dilates = {d.dilation - 1, d.dilation - 1};  // oneDNN counts dilation from 0, ours from 1
   o.pad_low = {d.pad, d.pad};
@@ -93,8 +93,8 @@ ConvDescriptions describe(const Conv2d& d) {
 }
 
 dnnl::convolution_forward::primitive_desc forward_description(const Conv2d& d, bool bias, dnnl::prop_kind kind,
-                                                              const dnnl::post_ops& after) {
-  const ConvDescriptions o = describe(d);
+                                                              const dnnl::post_ops& after, DType type) {
+  const ConvDescriptions o = describe(d, type);
   const auto algorithm = dnnl::algorithm::convolution_direct;
   using desc = dnnl::convolution_forward::desc;
   const desc description =
@@ -110,8 +110,8 @@ void ConvPlan::reorders() {
   pack = dnnl::reorder(dnnl::reorder::primitive_desc(engine, w_plain, engine, w));
 }
 
-ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, const Conv2d& d) {
-  const ConvDescriptions o = describe(d);
+ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, const Conv2d& d, DType type) {
+  const ConvDescriptions o = describe(d, type);
   ConvPlan plan{dnnl::convolution_forward(pd),
                 pd.src_desc(),
                 pd.dst_desc(),
@@ -125,11 +125,11 @@ ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, co
   return plan;
 }
 
-const ConvPlan& data_plan(const Conv2d& d) {
+const ConvPlan& data_plan(const Conv2d& d, DType type) {
   thread_local PrimitiveCache<ConvPlan> cache;
-  return cache.get(key_of(d, ConvOperation::data, 0), [&] {
-    const ConvDescriptions o = describe(d);
-    const auto hint = forward_description(d, false, dnnl::prop_kind::forward_training);
+  return cache.get(key_of(d, ConvOperation::data, 0, type), [&] {
+    const ConvDescriptions o = describe(d, type);
+    const auto hint = forward_description(d, false, dnnl::prop_kind::forward_training, {}, type);
     const dnnl::convolution_backward_data::primitive_desc pd(
         {dnnl::algorithm::convolution_direct, o.x, o.w_any, o.y, o.strides, o.dilates, o.pad_low, o.pad_high},
         conv_attributes(), dnnl_engine(), hint);
@@ -147,7 +147,7 @@ const ConvPlan& data_plan(const Conv2d& d) {
   });
 }
 
-const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const float*()>& plain) {
+const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const void*()>& plain) {
   if (!plan.packed) return plain();
   thread_local PackedWeights kept;
   void* to = nullptr;

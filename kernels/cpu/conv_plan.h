@@ -15,17 +15,19 @@ struct ConvDescriptions {
   dnnl::memory::desc x, y, w_any, w_plain, b;
   dnnl::memory::dims strides, dilates, pad_low, pad_high;
 };
-ConvDescriptions describe(const Conv2d& d);
+// `type` is that of activations and weights, f32 or bf16; biases are f32.
+ConvDescriptions describe(const Conv2d& d, DType type = DType::f32);
 
 // What tells two plans apart; `variant` numbers what an operation does beside convolving.
-PrimitiveKey key_of(const Conv2d& d, ConvOperation op, std::int64_t variant);
+PrimitiveKey key_of(const Conv2d& d, ConvOperation op, std::int64_t variant, DType type = DType::f32);
 
 // Scratch memory is the caller's; `after` are post-operations.
 dnnl::primitive_attr conv_attributes(const dnnl::post_ops& after = {});
 
 // Forward, with oneDNN's post-operations if any.
 dnnl::convolution_forward::primitive_desc forward_description(const Conv2d& d, bool bias, dnnl::prop_kind kind,
-                                                              const dnnl::post_ops& after = {});
+                                                              const dnnl::post_ops& after = {},
+                                                              DType type = DType::f32);
 
 // A primitive with what is needed to call it.
 struct ConvPlan {
@@ -36,13 +38,13 @@ struct ConvPlan {
 
   void reorders();
 };
-ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, const Conv2d& d);
+ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, const Conv2d& d, DType type = DType::f32);
 // The plan of conv2d_bwd_data for these dimensions.
-const ConvPlan& data_plan(const Conv2d& d);
+const ConvPlan& data_plan(const Conv2d& d, DType type = DType::f32);
 
 // Weights as the plan wants them: as they are, a kept copy, or packed into scratch memory. `plain` gives them in
 // K,C,R,S and is asked only if there is no kept copy; `key` names their contents, 0 if they have no name.
-const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const float*()>& plain);
+const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const void*()>& plain);
 
 // Scratch memory (slot 0) for the plan's primitive.
 dnnl::memory scratchpad_of(const ConvPlan& plan);

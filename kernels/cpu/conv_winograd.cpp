@@ -111,7 +111,7 @@ bool winograd_suits(const Conv2d& d) {
   return static_cast<bool>(winograd_plan(d, true).primitive);
 }
 
-void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const float*()>& plain,
+void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const void*()>& plain,
               const float* b, const Epilogue& after, float* y) {
   const ConvPlan& plan = winograd_plan(d, b != nullptr);
   const void* weights = packed_weights(plan, key, plain);

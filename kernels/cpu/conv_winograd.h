@@ -22,7 +22,7 @@ bool winograd_suits(const Conv2d& d);
 
 // y (N,P,Q,K) = epilogue(x * w + b); b may be null. `plain` gives w (K,C,R,S) and is asked only if no packed copy is
 // kept under `key` (0: no name). Only where winograd_suits.
-void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const float*()>& plain,
+void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const void*()>& plain,
               const float* b, const Epilogue& after, float* y);
 
 }  // namespace pen::kernels::cpu

@@ -26,24 +26,24 @@ struct Descriptions {
   dims strides, kernel, pad_low, pad_high;
 };
 
-Descriptions describe(const Pool2d& d) {
-  constexpr auto f32 = memory::data_type::f32;
+Descriptions describe(const Pool2d& d, DType type = DType::f32) {
+  const auto t = type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
   constexpr auto nhwc = memory::format_tag::nhwc;
-  return {{{d.n, d.c, d.h, d.w}, f32, nhwc},
-          {{d.n, d.c, d.p, d.q}, f32, nhwc},
+  return {{{d.n, d.c, d.h, d.w}, t, nhwc},
+          {{d.n, d.c, d.p, d.q}, t, nhwc},
           {d.stride, d.stride},
           {d.k, d.k},
           {d.pad, d.pad},
           {(d.p - 1) * d.stride + d.k - d.h - d.pad, (d.q - 1) * d.stride + d.k - d.w - d.pad}};
 }
 
-PrimitiveKey key_of(const Pool2d& d, bool index = false) {
-  return {index, d.n, d.h, d.w, d.c, d.p, d.q, d.k, d.stride, d.pad};
+PrimitiveKey key_of(const Pool2d& d, bool index = false, DType type = DType::f32) {
+  return {index + 2 * static_cast<std::int64_t>(type), d.n, d.h, d.w, d.c, d.p, d.q, d.k, d.stride, d.pad};
 }
 
 dnnl::pooling_forward::primitive_desc forward_description(const Pool2d& d, dnnl::algorithm algorithm,
-                                                          dnnl::prop_kind kind) {
-  const Descriptions o = describe(d);
+                                                          dnnl::prop_kind kind, DType type = DType::f32) {
+  const Descriptions o = describe(d, type);
   return {{kind, algorithm, o.x, o.y, o.strides, o.kernel, o.pad_low, o.pad_high}, dnnl_engine()};
 }
 
@@ -64,12 +64,14 @@ void average_forward(const Pool2d& d, const float* x, float* y) {
   plan.primitive.execute(dnnl_stream(), {{DNNL_ARG_SRC, wrap(plan.x, x)}, {DNNL_ARG_DST, wrap(plan.y, y)}});
 }
 
-void run_backward(const Pool2d& d, dnnl::algorithm algorithm, const float* dy, const std::uint8_t* index, float* dx) {
+template <class T>
+void run_backward(const Pool2d& d, dnnl::algorithm algorithm, const T* dy, const std::uint8_t* index, T* dx) {
+  constexpr DType type = dtype_of<T>::value;
   if (d.n == 0) return;
   thread_local PrimitiveCache<Plan> cache;
-  const Plan& plan = cache.get(key_of(d, index != nullptr), [&] {
-    const Descriptions o = describe(d);
-    const auto hint = forward_description(d, algorithm, dnnl::prop_kind::forward_training);
+  const Plan& plan = cache.get(key_of(d, index != nullptr, type), [&] {
+    const Descriptions o = describe(d, type);
+    const auto hint = forward_description(d, algorithm, dnnl::prop_kind::forward_training, type);
     if (index) check_workspace(d, hint.workspace_desc());
     const dnnl::pooling_backward::primitive_desc pd({algorithm, o.x, o.y, o.strides, o.kernel, o.pad_low, o.pad_high},
                                                     dnnl_engine(), hint);
@@ -81,13 +83,25 @@ void run_backward(const Pool2d& d, dnnl::algorithm algorithm, const float* dy, c
   plan.primitive.execute(dnnl_stream(), arguments);
 }
 
+// A number that is in the order of x's values: floats are compared as they are, of bf16 the bits as an integer, which
+// takes half as many vectors and no conversions. Both zeros are one.
+float order(float x) { return x; }
+std::int16_t order(bf16 x) {
+  const auto bits = static_cast<std::int16_t>(x.bits);
+  const auto magnitude = static_cast<std::int16_t>(bits & 0x7fff);
+  return bits < 0 ? static_cast<std::int16_t>(-magnitude) : magnitude;
+}
+bool is_nan(float x) { return x != x; }
+bool is_nan(bf16 x) { return (x.bits & 0x7fff) > 0x7f80; }
+
 // One window of all channels: y (C) and, if wanted, index (C). The first of equals wins, and the first NaN over all.
-void max_window(const Pool2d& d, const float* image, std::int64_t p, std::int64_t q, float* y, std::uint8_t* index) {
+template <class T>
+void max_window(const Pool2d& d, const T* image, std::int64_t p, std::int64_t q, T* y, std::uint8_t* index) {
   const std::int64_t top = p * d.stride - d.pad, left = q * d.stride - d.pad, n = d.c;
   bool first = true;
   for (std::int64_t h = std::max<std::int64_t>(top, 0); h < std::min(top + d.k, d.h); ++h)
     for (std::int64_t w = std::max<std::int64_t>(left, 0); w < std::min(left + d.k, d.w); ++w) {
-      const float* const x = image + (h * d.w + w) * n;
+      const T* const x = image + (h * d.w + w) * n;
       const auto place = static_cast<std::uint8_t>((h - top) * d.k + (w - left));
       if (first) {
         std::copy_n(x, n, y);
@@ -95,7 +109,9 @@ void max_window(const Pool2d& d, const float* image, std::int64_t p, std::int64_
         first = false;
         continue;
       }
-      const auto wins = [x, y](std::int64_t c) { return (x[c] > y[c]) | ((x[c] != x[c]) & (y[c] == y[c])); };
+      const auto wins = [x, y](std::int64_t c) {
+        return ((order(x[c]) > order(y[c])) & !is_nan(y[c])) | (is_nan(x[c]) & !is_nan(y[c]));
+      };
       if (index) {
 #pragma GCC ivdep
         for (std::int64_t c = 0; c < n; ++c) index[c] = wins(c) ? place : index[c];
@@ -105,7 +121,8 @@ void max_window(const Pool2d& d, const float* image, std::int64_t p, std::int64_
     }
 }
 
-void max_forward(const Pool2d& d, const float* x, float* y, std::uint8_t* index) {
+template <class T>
+void max_forward(const Pool2d& d, const T* x, T* y, std::uint8_t* index) {
   parallel_for(d.n * d.p, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row)
       for (std::int64_t q = 0; q < d.q; ++q) {
@@ -121,6 +138,12 @@ void max_pool_fwd(const Context&, const Pool2d& d, const float* x, float* y, std
   max_forward(d, x, y, index);
 }
 void max_pool_bwd(const Context&, const Pool2d& d, const float* dy, const std::uint8_t* index, float* dx) {
+  guarded("max_pool_bwd", [&] { run_backward(d, max_algorithm, dy, index, dx); });
+}
+void max_pool_fwd(const Context&, const Pool2d& d, const bf16* x, bf16* y, std::uint8_t* index) {
+  max_forward(d, x, y, index);
+}
+void max_pool_bwd(const Context&, const Pool2d& d, const bf16* dy, const std::uint8_t* index, bf16* dx) {
   guarded("max_pool_bwd", [&] { run_backward(d, max_algorithm, dy, index, dx); });
 }
 void avg_pool_fwd(const Context&, const Pool2d& d, const float* x, float* y) {

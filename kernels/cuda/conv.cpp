@@ -69,9 +69,9 @@ void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, con
   set(output_of(spec.kind), sums);
   plan.run(libraries, pointers);
   if (spec.kind == ConvKind::forward && (spec.fusible() || spec.marks))
-    own::conv_epilogue(ctx, n / spec.d.k, spec.d.k, sums, b.bias, b.residual, spec.relu, b.out, b.positive);
+    own::conv_epilogue<float>(ctx, n / spec.d.k, spec.d.k, sums, b.bias, b.residual, spec.relu, b.out, b.positive);
   if (spec.kind == ConvKind::data && (spec.residual || spec.gate))
-    own::add_and_gate(ctx, n, sums, b.residual, b.open, b.out);
+    own::add_and_gate<float>(ctx, n, sums, b.residual, b.open, b.out);
 }
 
 // Memory for trying plans: never zeros, which would make products cheap.
@@ -182,7 +182,7 @@ void forward(const Context& ctx, const Conv2d& d, const float* x, const float* w
   const std::int64_t rows = d.n * d.p * d.q;
   const Temporary sums(static_cast<std::size_t>(rows * d.k) * sizeof(float), libraries.stream());
   own::conv2d_fwd<float>(ctx, d, x, w, nullptr, sums.as<float>());
-  own::conv_epilogue(ctx, rows, d.k, sums.as<float>(), b, residual, relu, y, positive);
+  own::conv_epilogue<float>(ctx, rows, d.k, sums.as<float>(), b, residual, relu, y, positive);
 }
 
 void backward_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
@@ -197,8 +197,8 @@ void backward_data(const Context& ctx, const Conv2d& d, const float* dy, const f
   if (run_plan(libraries, ctx, spec, buffers)) return;
   const std::int64_t n = d.n * d.h * d.w * d.c;
   const Temporary sums(static_cast<std::size_t>(n) * sizeof(float), libraries.stream());
-  own::conv2d_bwd_data(ctx, d, dy, w, sums.as<float>());
-  own::add_and_gate(ctx, n, sums.as<float>(), residual, open, dx);
+  own::conv2d_bwd_data<float>(ctx, d, dy, w, sums.as<float>());
+  own::add_and_gate<float>(ctx, n, sums.as<float>(), residual, open, dx);
 }
 
 void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
@@ -216,6 +216,26 @@ void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const 
   if (!run_plan(libraries, ctx, spec_of(ctx, d, ConvKind::weight), buffers))
     return own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum);
   if (!direct) own::weights_channels_first(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<float>(), dw, accum);
+}
+
+// Without a library: our own sums in the wide type, and what follows them.
+template <class T>
+void plain_forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b, const T* residual,
+                   bool relu, T* y, std::uint8_t* positive) {
+  using wide = wide_t<T>;
+  const std::int64_t rows = d.n * d.p * d.q;
+  const Temporary sums(static_cast<std::size_t>(rows * d.k + 1) * sizeof(wide), stream_of(ctx));
+  own::conv2d_fwd<T>(ctx, d, x, w, nullptr, sums.as<wide>());
+  own::conv_epilogue<T>(ctx, rows, d.k, sums.as<wide>(), b, residual, relu, y, positive);
+}
+template <class T>
+void plain_backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+                         const std::uint8_t* open, T* dx) {
+  using wide = wide_t<T>;
+  const std::int64_t n = d.n * d.h * d.w * d.c;
+  const Temporary sums(static_cast<std::size_t>(n + 1) * sizeof(wide), stream_of(ctx));
+  own::conv2d_bwd_data<T>(ctx, d, dy, w, sums.as<wide>());
+  own::add_and_gate<T>(ctx, n, sums.as<wide>(), residual, open, dx);
 }
 
 }  // namespace
@@ -249,23 +269,18 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const double* x, con
                        Accum accum) {
   named("conv2d_bwd_weight", [&] { own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum); });
 }
-void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b,
-                      const double* residual, bool relu, double* y, std::uint8_t* positive) {
-  named("conv2d_fused_fwd", [&] {
-    const std::int64_t rows = d.n * d.p * d.q;
-    const Temporary sums(static_cast<std::size_t>(rows * d.k + 1) * sizeof(double), stream_of(ctx));
-    own::conv2d_fwd<double>(ctx, d, x, w, nullptr, sums.as<double>());
-    own::conv_epilogue(ctx, rows, d.k, sums.as<double>(), b, residual, relu, y, positive);
-  });
-}
-void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const double* dy, const double* w,
-                           const double* residual, const std::uint8_t* open, double* dx) {
-  named("conv2d_fused_bwd_data", [&] {
-    const std::int64_t n = d.n * d.h * d.w * d.c;
-    const Temporary sums(static_cast<std::size_t>(n + 1) * sizeof(double), stream_of(ctx));
-    own::conv2d_bwd_data(ctx, d, dy, w, sums.as<double>());
-    own::add_and_gate(ctx, n, sums.as<double>(), residual, open, dx);
-  });
-}
+// bf16: not yet through cuDNN.
+#define PEN_PLAIN(T)                                                                                          \
+  void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b,      \
+                        const T* residual, bool relu, T* y, std::uint8_t* positive) {                         \
+    named("conv2d_fused_fwd", [&] { plain_forward(ctx, d, x, w, b, residual, relu, y, positive); });          \
+  }                                                                                                           \
+  void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual, \
+                             const std::uint8_t* open, T* dx) {                                               \
+    named("conv2d_fused_bwd_data", [&] { plain_backward_data(ctx, d, dy, w, residual, open, dx); });          \
+  }
+PEN_PLAIN(double)
+PEN_PLAIN(bf16)
+#undef PEN_PLAIN
 
 }  // namespace pen::kernels::cuda

@@ -38,17 +38,12 @@ void event_hold(int, void*, void*) { not_built("event_hold"); }
 void event_wait(void*) { not_built("event_wait"); }
 EngineCount count_engines(const ConvSpec&, bool, const std::string&, int) { not_built("count_engines"); }
 
-#define PEN_KERNEL(kind, name, parameters, arguments) \
+#define PEN_KERNEL_OF(kind, name, parameters, arguments) \
   void name parameters {                              \
     ignore arguments;                                 \
     not_built(#name);                                 \
   }
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
-#undef PEN_KERNEL
+#include "kernels/every_type.def"
+#undef PEN_KERNEL_OF
 
 }  // namespace pen::kernels::cuda

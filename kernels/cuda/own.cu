@@ -12,11 +12,11 @@ namespace pen::kernels::cuda {
 namespace own {
 
 template <class real>
-void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, real* y) {
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, wide_t<real>* y) {
   shared::conv2d_fwd<Exec>(ctx, d, x, w, b, y);
 }
 template <class real>
-void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, real* dx) {
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, wide_t<real>* dx) {
   shared::conv2d_bwd_data<Exec>(ctx, d, dy, w, dx);
 }
 template <class real>
@@ -24,18 +24,18 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
   shared::conv2d_bwd_weight<Exec>(ctx, d, x, dy, dw, accum);
 }
 template <class real>
-void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const real* sums, const real* b,
-                   const real* residual, bool relu, real* y, std::uint8_t* positive) {
-  shared::conv_epilogue<Exec>(ctx, rows, k, sums, b, residual, relu, y, positive);
+void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const wide_t<real>* sums,
+                   const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive) {
+  shared::conv_epilogue<Exec, real>(ctx, rows, k, sums, b, residual, relu, y, positive);
 }
 template <class real>
 void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive) {
   shared::mark_positive<Exec>(ctx, n, y, positive);
 }
 template <class real>
-void add_and_gate(const Context& ctx, std::int64_t n, const real* sums, const real* residual, const std::uint8_t* open,
-                  real* dx) {
-  shared::add_and_gate<Exec>(ctx, n, sums, residual, open, dx);
+void add_and_gate(const Context& ctx, std::int64_t n, const wide_t<real>* sums, const real* residual,
+                  const std::uint8_t* open, real* dx) {
+  shared::add_and_gate<Exec, real>(ctx, n, sums, residual, open, dx);
 }
 template <class real>
 void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
@@ -48,19 +48,23 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
   shared::weights_channels_first<Exec>(ctx, k, c, area, w, out, accum);
 }
 
-#define PEN_OWN(T)                                                                                                   \
-  template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, T*);                      \
-  template void conv2d_bwd_data<T>(const Context&, const Conv2d&, const T*, const T*, T*);                           \
-  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, T*, Accum);                  \
-  template void conv_epilogue<T>(const Context&, std::int64_t, std::int64_t, const T*, const T*, const T*, bool, T*, \
-                                 std::uint8_t*);                                                                     \
-  template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                             \
-  template void add_and_gate<T>(const Context&, std::int64_t, const T*, const T*, const std::uint8_t*, T*);          \
-  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);    \
-  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*,    \
+#define PEN_OWN16(T)                                                                                                \
+  template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, wide_t<T>*);             \
+  template void conv2d_bwd_data<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*);                  \
+  template void conv_epilogue<T>(const Context&, std::int64_t, std::int64_t, const wide_t<T>*, const wide_t<T>*,    \
+                                 const T*, bool, T*, std::uint8_t*);                                                \
+  template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                            \
+  template void add_and_gate<T>(const Context&, std::int64_t, const wide_t<T>*, const T*, const std::uint8_t*, T*); \
+  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);
+#define PEN_OWN(T)                                                                                                \
+  PEN_OWN16(T)                                                                                                    \
+  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, T*, Accum);               \
+  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*, \
                                           Accum);
 PEN_OWN(float)
 PEN_OWN(double)
+PEN_OWN16(bf16)
+#undef PEN_OWN16
 #undef PEN_OWN
 
 }  // namespace own
@@ -75,16 +79,6 @@ PEN_OWN(double)
     named("batch_norm_bwd",                                                                                           \
           [&] { shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum); });     \
   }                                                                                                                   \
-  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const T* x,  \
-                       T* dm) {                                                                                       \
-    named("conv2d_bwd_mask", [&] { shared::conv2d_bwd_mask<Exec>(ctx, d, dy_in, dy_out, w, x, dm); });                \
-  }                                                                                                                   \
-  void max_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {                     \
-    named("max_pool_fwd", [&] { shared::max_pool_fwd<Exec>(ctx, d, x, y, index); });                                  \
-  }                                                                                                                   \
-  void max_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) {             \
-    named("max_pool_bwd", [&] { shared::max_pool_bwd<Exec>(ctx, d, dy, index, dx); });                                \
-  }                                                                                                                   \
   void avg_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y) {                                          \
     named("avg_pool_fwd", [&] { shared::avg_pool_fwd<Exec>(ctx, d, x, y); });                                         \
   }                                                                                                                   \
@@ -94,5 +88,21 @@ PEN_OWN(double)
 PEN_DEFINE(float)
 PEN_DEFINE(double)
 #undef PEN_DEFINE
+
+#define PEN_DEFINE16(T)                                                                                   \
+  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w,  \
+                       const wide_t<T>* x, wide_t<T>* dm) {                                               \
+    named("conv2d_bwd_mask", [&] { shared::conv2d_bwd_mask<Exec>(ctx, d, dy_in, dy_out, w, x, dm); });    \
+  }                                                                                                       \
+  void max_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {         \
+    named("max_pool_fwd", [&] { shared::max_pool_fwd<Exec>(ctx, d, x, y, index); });                      \
+  }                                                                                                       \
+  void max_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) { \
+    named("max_pool_bwd", [&] { shared::max_pool_bwd<Exec>(ctx, d, dy, index, dx); });                    \
+  }
+PEN_DEFINE16(float)
+PEN_DEFINE16(double)
+PEN_DEFINE16(bf16)
+#undef PEN_DEFINE16
 
 }  // namespace pen::kernels::cuda

@@ -8,21 +8,21 @@ namespace pen::kernels::cuda::own {
 
 // Convolutions without a library, slow: for double, and for what cuDNN has no engine for.
 template <class real>
-void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, real* y);
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, wide_t<real>* y);
 template <class real>
-void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, real* dx);
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, wide_t<real>* dx);
 template <class real>
 void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum);
 
 // What follows a convolution's sums.
 template <class real>
-void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const real* sums, const real* b,
-                   const real* residual, bool relu, real* y, std::uint8_t* positive);
+void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const wide_t<real>* sums,
+                   const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive);
 template <class real>
 void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive);
 template <class real>
-void add_and_gate(const Context& ctx, std::int64_t n, const real* sums, const real* residual, const std::uint8_t* open,
-                  real* dx);
+void add_and_gate(const Context& ctx, std::int64_t n, const wide_t<real>* sums, const real* residual,
+                  const std::uint8_t* open, real* dx);
 
 // Weights from ours (K,C,area) to cuDNN's (K,area,C) and back.
 template <class real>

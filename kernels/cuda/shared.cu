@@ -5,17 +5,12 @@
 #include "kernels/shared/all.inl"
 
 namespace pen::kernels::cuda {
-#define PEN_KERNEL(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
+#define PEN_KERNEL_OF(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
 #define PEN_KERNEL_library(name, parameters, arguments)
 #define PEN_KERNEL_shared(name, parameters, arguments)   \
   void name parameters {                                 \
     named(#name, [&] { shared::name<Exec> arguments; }); \
   }
-#define real float
-#include "kernels/kernels.def"
-#undef real
-#define real double
-#include "kernels/kernels.def"
-#undef real
+#include "kernels/every_type.def"
 
 }  // namespace pen::kernels::cuda

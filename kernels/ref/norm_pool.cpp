@@ -72,7 +72,7 @@ void max_forward(const Pool2d& d, const T* x, T* y, std::uint8_t* index) {
           int where = 0;
           window(d, row % d.p, q, [&](int i, int64_t h, int64_t w) {
             const T v = x[((row / d.p * d.h + h) * d.w + w) * d.c + c];
-            if (first || v > best || (std::isnan(v) && !std::isnan(best))) {
+            if (first || v > best || (v != v && best == best)) {
               best = v;
               where = i;
               first = false;
@@ -88,14 +88,16 @@ template <class T>
 void max_backward(const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) {
   parallel_for(d.n, 1, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
-      std::fill_n(dx + n * d.h * d.w * d.c, d.h * d.w * d.c, T(0));
+      std::vector<wide_t<T>> sums(static_cast<std::size_t>(d.h * d.w * d.c));
       for (int64_t p = 0; p < d.p; ++p)
         for (int64_t q = 0; q < d.q; ++q)
           for (int64_t c = 0; c < d.c; ++c) {
             const int64_t o = ((n * d.p + p) * d.q + q) * d.c + c;
             const int64_t h = p * d.stride - d.pad + index[o] / d.k, w = q * d.stride - d.pad + index[o] % d.k;
-            dx[((n * d.h + h) * d.w + w) * d.c + c] += dy[o];
+            sums[static_cast<std::size_t>((h * d.w + w) * d.c + c)] += dy[o];
           }
+      for (std::size_t i = 0; i < sums.size(); ++i)
+        dx[n * d.h * d.w * d.c + static_cast<int64_t>(i)] = static_cast<T>(sums[i]);
     }
   });
 }
@@ -142,16 +144,22 @@ void avg_backward(const Pool2d& d, const T* dy, T* dx) {
                       const T* mean, const T* var, T* dx, T* dgamma, T* dbeta, Accum accum) {                     \
     norm_backward(d, eps, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum);                                     \
   }                                                                                                               \
-  void max_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {                     \
-    max_forward(d, x, y, index);                                                                                  \
-  }                                                                                                               \
-  void max_pool_bwd(const Context&, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) {             \
-    max_backward(d, dy, index, dx);                                                                               \
-  }                                                                                                               \
   void avg_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y) { avg_forward(d, x, y); }                  \
   void avg_pool_bwd(const Context&, const Pool2d& d, const T* dy, T* dx) { avg_backward(d, dy, dx); }
 PEN_DEFINE(float)
 PEN_DEFINE(double)
 #undef PEN_DEFINE
+
+#define PEN_DEFINE_MAX(T)                                                                             \
+  void max_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {         \
+    max_forward(d, x, y, index);                                                                      \
+  }                                                                                                   \
+  void max_pool_bwd(const Context&, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) { \
+    max_backward(d, dy, index, dx);                                                                   \
+  }
+PEN_DEFINE_MAX(float)
+PEN_DEFINE_MAX(double)
+PEN_DEFINE_MAX(bf16)
+#undef PEN_DEFINE_MAX
 
 }  // namespace pen::kernels::ref

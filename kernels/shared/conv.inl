@@ -6,8 +6,8 @@
 
 namespace pen::kernels::shared {
 
-template <class Exec, class real>
-void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, real* y) {
+template <class Exec, class real, class sums>
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* w, const real* b, sums* y) {
   Exec(ctx).grid(d.n * d.p * d.q, d.k, [=] PEN_HD(index_t o, index_t k) {
     const index_t q = o % d.q, p = o / d.q % d.p, n = o / d.q / d.p;
     const index_t cg = d.c / d.groups, first = k / (d.k / d.groups) * cg;
@@ -23,12 +23,12 @@ void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* 
           sum += static_cast<double>(from[c]) * static_cast<double>(w[((k * cg + c) * d.r + r) * d.s + s]);
       }
     }
-    y[o * d.k + k] = static_cast<real>(sum);
+    y[o * d.k + k] = static_cast<sums>(sum);
   });
 }
 
-template <class Exec, class real>
-void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, real* dx) {
+template <class Exec, class real, class sums>
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, sums* dx) {
   Exec(ctx).grid(d.n * d.h * d.w, d.c, [=] PEN_HD(index_t i, index_t c) {
     const index_t v = i % d.w, h = i / d.w % d.h, n = i / d.w / d.h;
     const index_t cg = d.c / d.groups, kg = d.k / d.groups, first = c / cg * kg;
@@ -45,7 +45,7 @@ void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const 
               static_cast<double>(from[k]) * static_cast<double>(w[(((first + k) * cg + c % cg) * d.r + r) * d.s + s]);
       }
     }
-    dx[i * d.c + c] = static_cast<real>(sum);
+    dx[i * d.c + c] = static_cast<sums>(sum);
   });
 }
 
@@ -68,17 +68,18 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
 // y = act(sums + b + residual), act = ReLU if `relu`; b (K) and residual may be null, y may be either input. positive,
 // if wanted: a bit for each element, 1 where y > 0. A worker has the eight elements of a byte.
 template <class Exec, class real>
-void conv_epilogue(const Context& ctx, index_t rows, index_t k, const real* sums, const real* b, const real* residual,
-                   bool relu, real* y, std::uint8_t* positive) {
+void conv_epilogue(const Context& ctx, index_t rows, index_t k, const wide_t<real>* sums, const wide_t<real>* b,
+                   const real* residual, bool relu, real* y, std::uint8_t* positive) {
   const index_t n = rows * k;
   Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
     const std::uint8_t byte = bits_of_byte(j, n, [=](index_t i) {
-      real v = sums[i];
+      using wide = wide_t<real>;
+      wide v = sums[i];
       if (b) v += b[i % k];
       if (residual) v += residual[i];
-      if (relu) v = clamp_min(v, real(0));
-      y[i] = v;
-      return v > real(0);
+      if (relu) v = clamp_min(v, wide(0));
+      y[i] = static_cast<real>(v);
+      return y[i] > wide(0);
     });
     if (positive) positive[j] = byte;
   });
@@ -87,25 +88,26 @@ void conv_epilogue(const Context& ctx, index_t rows, index_t k, const real* sums
 // positive: a bit for each element, 1 where y > 0
 template <class Exec, class real>
 void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* positive) {
-  Exec(ctx).map(bit_bytes(n),
-                [=] PEN_HD(index_t j) { positive[j] = bits_of_byte(j, n, [=](index_t i) { return y[i] > real(0); }); });
+  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
+    positive[j] = bits_of_byte(j, n, [=](index_t i) { return y[i] > wide_t<real>(0); });
+  });
 }
 
 // dx = sums + residual where open, a bit for each element, is 1, else 0; residual and open may be null, dx may be
 // either input.
 template <class Exec, class real>
-void add_and_gate(const Context& ctx, index_t n, const real* sums, const real* residual, const std::uint8_t* open,
-                  real* dx) {
+void add_and_gate(const Context& ctx, index_t n, const wide_t<real>* sums, const real* residual,
+                  const std::uint8_t* open, real* dx) {
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
-    const real v = residual ? sums[i] + residual[i] : sums[i];
-    dx[i] = !open || bit_at(open, i) ? v : real(0);
+    const wide_t<real> v = residual ? sums[i] + residual[i] : sums[i];
+    dx[i] = !open || bit_at(open, i) ? static_cast<real>(v) : real(0);
   });
 }
 
 // dm = sum over channels of x * (the data gradient of dy_in - dy_out), see kernels.def.
 template <class Exec, class real>
 void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, const real* dy_out, const real* w,
-                     const real* x, real* dm) {
+                     const wide_t<real>* x, wide_t<real>* dm) {
   Exec(ctx).map(d.n * d.h * d.w, [=] PEN_HD(index_t i) {
     const index_t v = i % d.w, h = i / d.w % d.h, n = i / d.w / d.h;
     double sum = 0;
@@ -124,7 +126,7 @@ void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, con
         }
       }
     }
-    dm[i] = static_cast<real>(sum);
+    dm[i] = static_cast<wide_t<real>>(sum);
   });
 }
 

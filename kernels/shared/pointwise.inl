@@ -23,6 +23,16 @@ void copy(const Context& ctx, index_t n, const real* x, real* y) {
   Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i]; });
 }
 
+template <class Exec, class real, class wide>
+void narrow(const Context& ctx, index_t n, const wide* x, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = static_cast<real>(x[i]); });
+}
+
+template <class Exec, class real, class wide>
+void widen(const Context& ctx, index_t n, const real* x, wide* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = static_cast<wide>(x[i]); });
+}
+
 template <class Exec, class real>
 void affine(const Context& ctx, index_t n, double a, double b, const real* x, real* y) {
   const real ra = static_cast<real>(a), rb = static_cast<real>(b);
@@ -31,8 +41,8 @@ void affine(const Context& ctx, index_t n, double a, double b, const real* x, re
 
 template <class Exec, class real>
 void add_scaled(const Context& ctx, index_t n, double a, const real* x1, double b, const real* x2, real* y) {
-  const real ra = static_cast<real>(a), rb = static_cast<real>(b);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = ra * x1[i] + rb * x2[i]; });
+  const wide_t<real> ra = static_cast<wide_t<real>>(a), rb = static_cast<wide_t<real>>(b);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = static_cast<real>(ra * x1[i] + rb * x2[i]); });
 }
 
 template <class Exec, class real>
@@ -73,7 +83,15 @@ void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const
 
 template <class Exec, class real>
 void gate(const Context& ctx, index_t n, const real* dy, const std::uint8_t* open, real* dx) {
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = bit_at(open, i) ? dy[i] : real(0); });
+  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
+    const unsigned byte = open[j];
+    const index_t first = 8 * j;
+    if (first + 8 <= n) {  // of a fixed length, which a compiler turns into vectors
+      for (int i = 0; i < 8; ++i) dx[first + i] = byte >> i & 1 ? dy[first + i] : real(0);
+    } else {
+      for (index_t i = first; i < n; ++i) dx[i] = byte >> (i - first) & 1 ? dy[i] : real(0);
+    }
+  });
 }
 
 template <class Exec, class real>
@@ -163,8 +181,8 @@ void logistic_noise(const Context& ctx, index_t n, std::uint64_t seed, std::uint
   });
 }
 
-template <class Exec, class real>
-void sum_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x, real* y,
+template <class Exec, class real, class wide>
+void sum_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x, wide* y,
                 Accum accum) {
   Exec(ctx).reduce_middle(
       outer, rows, cols,
@@ -172,12 +190,12 @@ void sum_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, d
       [=] PEN_HD(index_t o, index_t c, double sum) { store(y, o * cols + c, scale * sum, accum); });
 }
 
-template <class Exec, class real>
-void spread_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const real* x,
+template <class Exec, class real, class wide>
+void spread_middle(const Context& ctx, index_t outer, index_t rows, index_t cols, double scale, const wide* x,
                    real* y) {
-  const real s = static_cast<real>(scale);
+  const wide s = static_cast<wide>(scale);
   Exec(ctx).grid(outer * rows, cols,
-                 [=] PEN_HD(index_t r, index_t c) { y[r * cols + c] = s * x[r / rows * cols + c]; });
+                 [=] PEN_HD(index_t r, index_t c) { y[r * cols + c] = static_cast<real>(s * x[r / rows * cols + c]); });
 }
 
 template <class Exec, class real>

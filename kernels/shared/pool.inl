@@ -53,14 +53,14 @@ void max_pool_bwd(const Context& ctx, const Pool2d& d, const real* dy, const std
     index_t p0, p1, q0, q1;
     window_readers(h, d.k, d.stride, d.pad, d.p, p0, p1);
     window_readers(w, d.k, d.stride, d.pad, d.q, q0, q1);
-    real sum = 0;
+    wide_t<real> sum = 0;
     for (index_t p = p0; p < p1; ++p)
       for (index_t q = q0; q < q1; ++q) {
         const index_t o = ((n * d.p + p) * d.q + q) * d.c + c;
         const index_t place = (h - p * d.stride + d.pad) * d.k + w - q * d.stride + d.pad;
         if (index[o] == place) sum += dy[o];
       }
-    dx[i * d.c + c] = sum;
+    dx[i * d.c + c] = static_cast<real>(sum);
   });
 }
 
