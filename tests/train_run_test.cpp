@@ -180,9 +180,10 @@ TEST_CASE("refusals: labels, checkpoints, folders") {
   finish(data().resume("refused"));  // FIX reads what a CA run wrote: it has all it needs
   std::filesystem::remove(last);
   refused(4, data().resume("refused"), last);
-  finish(data().train("plain", fix + Words{"--max_steps", "2"}));
-  finish(
-      data().train("dummy", fix + Words{"--max_steps", "2", "--do_infill_for_mask_out", "--infiller_model", "dummy"}));
+  // Layer by layer: without infilling the frozen copy's way back ends at the mask, which rounds otherwise.
+  const Words two = fix + Words{"--max_steps", "2", "--fuse", "false"};
+  finish(data().train("plain", two));
+  finish(data().train("dummy", two + Words{"--do_infill_for_mask_out", "--infiller_model", "dummy"}));
   check_same(data().at("plain"), data().at("dummy"));
 }
 
