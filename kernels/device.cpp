@@ -1,4 +1,5 @@
 // Memory of either device behind one set of functions.
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -64,6 +65,8 @@ void discard(void* memory, std::size_t bytes) noexcept {
   const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / page * page;
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
+
+void trim() noexcept { malloc_trim(0); }
 
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream) {
   if (to.is_cuda() || from.is_cuda()) return cuda::device_copy(to, destination, from, source, bytes, stream);

@@ -42,6 +42,7 @@ std::uint64_t free_memory(Device device);          // bytes that the system or t
 void release(Device device, void* memory) noexcept;
 void discard(void* memory,
              std::size_t bytes) noexcept;  // CPU: the whole pages inside go back to the system, zeros come
+void trim() noexcept;                      // CPU: what malloc keeps of freed memory goes back to the system
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
 void zero(Device device, void* memory, std::size_t bytes, void* stream);
 void synchronize(Device device);

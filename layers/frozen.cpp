@@ -69,14 +69,21 @@ bool reusable(const Tensor& residual) {
   return residual.defined() && residual.unique() && !residual.device().is_cuda();
 }
 
-// logits += 0 * sum of the image: nothing for a finite image, NaN for any other, whatever the fused ReLUs made of it.
-void spoil_if_not_finite(const Tensor& x, Tensor& logits) {
-  const std::int64_t n = x.size(0), each = n ? x.numel() / n : 0, classes = logits.size(1);
+// By image 0 times the sum of its values: nothing for a finite image, NaN for any other, whatever the fused ReLUs make
+// of it. spoil adds it to the image's logits.
+Tensor not_finite(const Tensor& x) {
+  const std::int64_t n = x.size(0), each = n ? x.numel() / n : 0;
+  Tensor sums = empty_with(x, {n});
   dispatch(x.dtype(), "frozen network", [&]<class T>() {
-    const kernels::Context ctx = context(x.device());
-    Tensor sums = empty_with(x, {n}), rows = empty_like(logits);
-    kernels::sum_columns(ctx, n, each, 0.0, x.data<T>(), nullptr, sums.mutable_data<T>());
-    kernels::spread_middle(ctx, n, classes, 1, 1.0, sums.data<T>(), rows.mutable_data<T>());
+    kernels::sum_columns(context(x.device()), n, each, 0.0, x.data<T>(), nullptr, sums.mutable_data<T>());
+  });
+  return sums;
+}
+void spoil(const Tensor& sums, Tensor& logits) {
+  dispatch(logits.dtype(), "frozen network", [&]<class T>() {
+    const kernels::Context ctx = context(logits.device());
+    Tensor rows = empty_like(logits);
+    kernels::spread_middle(ctx, logits.size(0), logits.size(1), 1, 1.0, sums.data<T>(), rows.mutable_data<T>());
     T* const y = logits.mutable_data<T>();
     kernels::add_scaled(ctx, logits.numel(), 1.0, y, 1.0, rows.data<T>(), y);
   });
@@ -84,10 +91,10 @@ void spoil_if_not_finite(const Tensor& x, Tensor& logits) {
 
 class ForwardPass {
  public:
-  // pass: null when no backward will follow.
-  ForwardPass(const FrozenPlan& plan, const Tensor& x, bool keep_taps, Pass* pass)
+  // pass: null when no backward will follow. x is let go after its last use.
+  ForwardPass(const FrozenPlan& plan, Tensor x, bool keep_taps, Pass* pass)
       : plan_(plan), keep_taps_(keep_taps), pass_(pass), values_(plan.values()) {
-    values_[0] = plan.narrow ? narrowed(x) : x.detach();
+    values_[0] = plan.narrow ? narrowed(x) : std::move(x);
   }
 
   Tensor run() {
@@ -331,12 +338,13 @@ FrozenNetwork::FrozenNetwork(FrozenSteps list, bool winograd, bool narrow) {
 FrozenNetwork::Output FrozenNetwork::forward(const Tensor& x, bool want_taps) const {
   const bool recorded = needs_grad({&x});
   const auto pass = recorded ? std::make_shared<Pass>(*plan_) : nullptr;
-  ForwardPass forward(*plan_, x, want_taps, pass.get());
+  const Tensor broken = not_finite(x);
+  ForwardPass forward(*plan_, x.detach(), want_taps, pass.get());
   Output result;
   result.logits = forward.run();
   if (want_taps)
     for (const FrozenSteps::Value v : plan_->list.taps()) result.taps.push_back(widened(forward.value(v)));
-  spoil_if_not_finite(x, result.logits);
+  spoil(broken, result.logits);
   if (recorded)
     record("frozen network", result.logits, {x}, [plan = plan_, pass](Backward& call) {
       if (call.wants(0)) call.set(0, BackwardPass(*plan, *pass).run(std::move(call.dy())));
@@ -361,9 +369,10 @@ Tensor FrozenNetwork::masked_logits(const Tensor& images, const Tensor& mask) co
   });
   const bool recorded = needs_grad({&mask});
   const auto pass = recorded ? std::make_shared<Pass>(*plan_) : nullptr;
-  ForwardPass forward(*plan_, both, false, pass.get());
+  const Tensor broken = not_finite(both);
+  ForwardPass forward(*plan_, std::move(both), false, pass.get());
   Tensor logits = forward.run();
-  spoil_if_not_finite(both, logits);
+  spoil(broken, logits);
   if (recorded)
     record("masked_logits", logits, {mask},
            [plan = plan_, pass, saved = Saved(images), shape = mask.shape()](Backward& call) {

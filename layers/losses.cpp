@@ -90,6 +90,7 @@ class CrossEntropyCriterion : public Criterion {
     finish(loss, regularization, result);
     return result;
   }
+  bool adds_to_masked_loss() const override { return !o_.entropy && o_.maximize; }
 
  private:
   CrossEntropyOptions o_;

@@ -33,6 +33,8 @@ class Criterion {
  public:
   virtual ~Criterion() = default;
   virtual CriterionResult operator()(const CriterionInput& input) const = 0;
+  // Whether total = masked_loss + terms of the mask alone, so that the classifier's gradients of both are the same.
+  virtual bool adds_to_masked_loss() const { return false; }
 };
 
 struct CrossEntropyOptions {

@@ -72,6 +72,7 @@ void reset_peak_memory(Device device) {
 }
 void release_cached_memory(Device device) {
   pool(device).with([](MemoryPool& memory) { memory.release(); });
+  if (!device.is_cuda()) kernels::device::trim();
 }
 void set_memory_limit(Device device, std::uint64_t bytes) {
   pool(device).with([bytes](MemoryPool& memory) { memory.set_limit(bytes); });

@@ -13,7 +13,7 @@ namespace pen {
 
 MemoryStats memory_stats(Device device);
 void reset_peak_memory(Device device);
-void release_cached_memory(Device device);  // gives what no tensor uses back to the system
+void release_cached_memory(Device device);  // gives what no tensor uses back to the system; CPU: what malloc keeps, too
 
 // The most that tensors of a device may hold together, what is kept for reuse included; 0: as much as there is.
 void set_memory_limit(Device device, std::uint64_t bytes);

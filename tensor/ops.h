@@ -17,6 +17,17 @@ struct ConvOptions {
 };
 // y (N,P,Q,K) = x (N,H,W,C) * w (K,C/groups,R,S) + b (K); b may be undefined.
 // P = (H + 2 pad - dilation (R-1) - 1) / stride + 1.
+// While one lives, convolutions of this thread, and their data gradients later, may run by Winograd's algorithm where
+// the device has it: fewer products, other roundings. Without one the sums are direct.
+class WinogradScope {
+ public:
+  explicit WinogradScope(bool allowed);
+  ~WinogradScope();
+  WinogradScope(const WinogradScope&) = delete;
+
+ private:
+  bool before_;
+};
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& options = {});
 // The transpose of a convolution in its data: y (N,H,W,C) from x (N,P,Q,K) and w (K,C,R,S) as PyTorch's
 // conv_transpose2d has it, H = (P-1) stride - 2 pad + dilation (R-1) + 1 + output_pad.

@@ -3,9 +3,15 @@
 namespace pen::ops {
 namespace {
 
-// A name for the contents of frozen weights, so that kernels may keep a packed copy; 0 for weights that are trained.
-std::uint64_t weight_key(const Tensor& w) {
-  return w.requires_grad() ? 0 : (w.storage_id() << 24) ^ (w.version() & 0xffffff);
+thread_local bool winograd_allowed = false;
+
+// A name for the contents of the weights, so that kernels may keep a packed copy. Trained weights change once or twice
+// in a step that reads them up to seven times; on a GPU they have no name. Neither have weights that were computed:
+// they will not come again.
+void name_weights(const Tensor& w, kernels::Conv2d& d) {
+  if (w.impl()->node || (w.requires_grad() && w.device().is_cuda())) return;
+  d.weight_key = (w.storage_id() << 24) ^ (w.version() & 0xffffff);
+  d.weight_owner = w.storage_id();
 }
 
 std::int64_t conv_output(std::int64_t size, std::int64_t kernel, const ConvOptions& o) {
@@ -26,6 +32,9 @@ void bias_gradient(Backward& call, std::size_t input, std::int64_t channels) {
 
 }  // namespace
 
+WinogradScope::WinogradScope(bool allowed) : before_(winograd_allowed) { winograd_allowed = allowed; }
+WinogradScope::~WinogradScope() { winograd_allowed = before_; }
+
 kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o) {
   check_dims(op, "x", x, 4);
   check_dims(op, "w", w, 4);
@@ -42,7 +51,8 @@ kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, cons
   PEN_CHECK(d.h + 2 * o.pad >= span_h && d.w + 2 * o.pad >= span_w, op, ": kernel span ", span_h, "x", span_w,
             " does not fit input ", d.h, "x", d.w, " with pad ", o.pad);
   d.p = conv_output(d.h, d.r, o), d.q = conv_output(d.w, d.s, o);
-  d.weight_key = weight_key(w);
+  name_weights(w, d);
+  d.winograd = winograd_allowed;
   return d;
 }
 
@@ -114,7 +124,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b, const
   d.w = (d.q - 1) * o.stride - 2 * o.pad + o.dilation * (d.s - 1) + 1 + output_pad;
   PEN_CHECK(d.h > 0 && d.w > 0 && output_pad >= 0 && output_pad < std::max(o.stride, o.dilation),
             "conv_transpose2d: output ", d.h, "x", d.w, " with output_pad ", output_pad);
-  d.weight_key = weight_key(w);
+  name_weights(w, d);
   Tensor y = empty_with(x, {d.n, d.h, d.w, d.c});
   dispatch(x.dtype(), "conv_transpose2d", [&]<class T>() {
     const kernels::Context ctx = context(x.device());

@@ -23,17 +23,11 @@ Tensor training(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor
   Tensor y = empty_like(x), mean = empty_with(x, {d.c}), var = empty_with(x, {d.c});
   dispatch(x.dtype(), "batch_norm", [&]<class T>() {
     const kernels::Context ctx = context(x.device());
-    kernels::batch_norm_fwd(ctx, d, o.eps, x.data<T>(), gamma.data<T>(), beta.data<T>(), y.mutable_data<T>(),
-                            mean.mutable_data<T>(), var.mutable_data<T>());
+    kernels::batch_norm_fwd(ctx, d, o.eps, x.data<T>(), residual.defined() ? residual.data<T>() : nullptr,
+                            gamma.data<T>(), beta.data<T>(), o.relu, y.mutable_data<T>(), mean.mutable_data<T>(),
+                            var.mutable_data<T>());
     kernels::norm_running(ctx, d, o.momentum, mean.data<T>(), var.data<T>(), running_mean.mutable_data<T>(),
                           running_var.mutable_data<T>());
-    T* p = y.mutable_data<T>();
-    if (residual.defined() && o.relu)
-      kernels::add_relu(ctx, y.numel(), p, residual.data<T>(), p);
-    else if (residual.defined())
-      kernels::add_scaled(ctx, y.numel(), 1.0, p, 1.0, residual.data<T>(), p);
-    else if (o.relu)
-      kernels::relu_fwd(ctx, y.numel(), p, p);
   });
   if (!needs_grad({&x, &gamma, &beta, &residual})) return y;
   record("batch_norm", y, {x, gamma, beta, residual},
@@ -41,28 +35,25 @@ Tensor training(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor
           sy = Saved(o.relu ? y : Tensor())](Backward& call) {
            const char* op = "batch_norm";
            const Tensor saved_x = sx.get(op), saved_gamma = sg.get(op), saved_mean = sm.get(op), saved_var = sv.get(op);
-           Tensor g = relu ? reuse(call.dy()) : call.dy();
-           dispatch(g.dtype(), op, [&]<class T>() {
-             const kernels::Context ctx = context(g.device());
-             if (relu) {
-               const T* dy = call.dy().data<T>();
-               kernels::relu_bwd(ctx, g.numel(), kernels::ReluRule::standard, static_cast<const T*>(nullptr),
-                                 sy.get(op).data<T>(), dy, g.mutable_data<T>());
-             }
-             Tensor dx = call.wants(0) ? empty_like(g) : Tensor();
-             // Written to memory of their own: each of the two may have a gradient already, or not be wanted.
-             Tensor dgamma = call.wants(1) ? empty_with(g, {d.c}) : Tensor();
-             Tensor dbeta = call.wants(2) ? empty_with(g, {d.c}) : Tensor();
+           const Tensor saved_y = sy.get(op);
+           Tensor& dy = call.dy();
+           // Without a ReLU dy itself is the residual's gradient.
+           Tensor dresidual = relu && call.wants(3) ? reuse(dy) : Tensor();
+           Tensor dx = !call.wants(0) ? Tensor() : call.wants(3) ? empty_like(dy) : reuse(dy);
+           // Written to memory of their own: each of the two may have a gradient already, or not be wanted.
+           Tensor dgamma = call.wants(1) ? empty_with(dy, {d.c}) : Tensor();
+           Tensor dbeta = call.wants(2) ? empty_with(dy, {d.c}) : Tensor();
+           dispatch(dy.dtype(), op, [&]<class T>() {
              const auto out = [](Tensor& t) { return t.defined() ? t.mutable_data<T>() : nullptr; };
-             if (dx.defined() || dgamma.defined() || dbeta.defined())
-               kernels::batch_norm_bwd(ctx, d, eps, saved_x.data<T>(), std::as_const(g).data<T>(),
-                                       saved_gamma.data<T>(), saved_mean.data<T>(), saved_var.data<T>(), out(dx),
-                                       out(dgamma), out(dbeta), kernels::Accum::write);
-             if (dgamma.defined()) call.set(1, std::move(dgamma));
-             if (dbeta.defined()) call.set(2, std::move(dbeta));
-             if (dx.defined()) call.set(0, std::move(dx));
+             kernels::batch_norm_bwd(context(dy.device()), d, eps, saved_x.data<T>(), std::as_const(dy).data<T>(),
+                                     saved_y.defined() ? saved_y.data<T>() : nullptr, saved_gamma.data<T>(),
+                                     saved_mean.data<T>(), saved_var.data<T>(), out(dx), out(dresidual), out(dgamma),
+                                     out(dbeta), kernels::Accum::write);
            });
-           if (call.wants(3)) call.set(3, std::move(g));
+           if (dgamma.defined()) call.set(1, std::move(dgamma));
+           if (dbeta.defined()) call.set(2, std::move(dbeta));
+           if (call.wants(3)) call.set(3, relu ? std::move(dresidual) : dy);
+           if (dx.defined()) call.set(0, std::move(dx));
          });
   return y;
 }

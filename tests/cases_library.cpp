@@ -23,6 +23,8 @@ std::vector<NamedConv> convolutions() {
       {"3x3 stride 2", {.n = 3, .h = 9, .w = 8, .c = 5, .k = 7, .r = 3, .s = 3, .p = 0, .q = 0, .stride = 2, .pad = 1}},
       {"7x7 stride 2",
        {.n = 2, .h = 17, .w = 22, .c = 3, .k = 8, .r = 7, .s = 7, .p = 0, .q = 0, .stride = 2, .pad = 3}},
+      {"5x5 stride 3, pixels beyond the last window",
+       {.n = 2, .h = 13, .w = 16, .c = 1, .k = 7, .r = 5, .s = 5, .p = 0, .q = 0, .stride = 3, .pad = 1}},
       {"3x3 dilation 2",
        {.n = 1, .h = 11, .w = 9, .c = 4, .k = 6, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 2, .dilation = 2}},
       {"two groups", {.n = 2, .h = 6, .w = 5, .c = 6, .k = 4, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .groups = 2}},
@@ -94,28 +96,38 @@ void add_products(Registry& reg) {
 void add_batch_norm(Registry& reg) {
   for (const Rows d : {Rows{2, 1}, Rows{35, 6}, Rows{4099, 3}, Rows{130, 64}}) {
     const int64_t n = d.rows * d.c;
-    reg.add("batch_norm_fwd", str(d.rows, "x", d.c), product, [=](auto& b) -> Call {
-      const auto* x = b.in("x", n, -1, 3);
-      const auto* gamma = b.in("gamma", d.c, 0.5, 2);
-      const auto* beta = b.in("beta", d.c);
-      auto* y = b.out("y", n);
-      auto* mean = b.out("mean", d.c);
-      auto* var = b.out("var", d.c);
-      return [=](const Context& ctx) { batch_norm_fwd(ctx, d, 1e-5, x, gamma, beta, y, mean, var); };
-    });
-    reg.add_both("batch_norm_bwd", str(d.rows, "x", d.c), product, [=](auto& b, Accum accum) -> Call {
-      const auto* x = b.in("x", n, -1, 3);
-      const auto* dy = b.in("dy", n);
-      const auto* gamma = b.in("gamma", d.c, 0.5, 2);
-      // Not this batch's own statistics: the formula takes mean and var as given.
-      const auto* mean = b.in("mean", d.c, 0.5, 1.5);
-      const auto* var = b.in("var", d.c, 0.5, 2);
-      auto* dx = b.optional("dx", n);
-      auto* dgamma = b.optional_accumulated("dgamma", d.c, accum);
-      auto* dbeta = b.optional_accumulated("dbeta", d.c, accum);
-      return
-          [=](const Context& ctx) { batch_norm_bwd(ctx, d, 1e-5, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum); };
-    });
+    for (const int what : {0, 1, 2, 3})
+      reg.add("batch_norm_fwd", str(d.rows, "x", d.c, what & 1 ? ", residual" : "", what & 2 ? ", ReLU" : ""), product,
+              [=](auto& b) -> Call {
+                const auto* x = b.in("x", n, -1, 3);
+                const auto* residual = what & 1 ? b.in("residual", n) : nullptr;
+                const auto* gamma = b.in("gamma", d.c, 0.5, 2);
+                const auto* beta = b.in("beta", d.c);
+                auto* y = b.out("y", n);
+                auto* mean = b.out("mean", d.c);
+                auto* var = b.out("var", d.c);
+                return [=](const Context& ctx) {
+                  batch_norm_fwd(ctx, d, 1e-5, x, residual, gamma, beta, (what & 2) != 0, y, mean, var);
+                };
+              });
+    for (const bool relu : {false, true})
+      reg.add_both("batch_norm_bwd", str(d.rows, "x", d.c, relu ? ", ReLU" : ""), product,
+                   [=](auto& b, Accum accum) -> Call {
+                     const auto* x = b.in("x", n, -1, 3);
+                     const auto* dy = b.in("dy", n);
+                     const auto* y = relu ? b.in("y", n) : nullptr;
+                     const auto* gamma = b.in("gamma", d.c, 0.5, 2);
+                     // Not this batch's own statistics: the formula takes mean and var as given.
+                     const auto* mean = b.in("mean", d.c, 0.5, 1.5);
+                     const auto* var = b.in("var", d.c, 0.5, 2);
+                     auto* dx = b.optional("dx", n);
+                     auto* dresidual = b.optional("dresidual", n);
+                     auto* dgamma = b.optional_accumulated("dgamma", d.c, accum);
+                     auto* dbeta = b.optional_accumulated("dbeta", d.c, accum);
+                     return [=](const Context& ctx) {
+                       batch_norm_bwd(ctx, d, 1e-5, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);
+                     };
+                   });
   }
 }
 

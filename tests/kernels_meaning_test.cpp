@@ -23,7 +23,8 @@ TEST_CASE("batch norm: the variance is the population's, divided by rows") {
   const Floats x{1, 10, 2, 20, 3, 30, 6, 60}, gamma{2, 1}, beta{0.5f, 0};  // 4 rows, 2 channels
   for (const Context& ctx : both) {
     Floats y(8), mean(2), var(2);
-    batch_norm_fwd(ctx, {4, 2}, 0.0, x.data(), gamma.data(), beta.data(), y.data(), mean.data(), var.data());
+    batch_norm_fwd(ctx, {4, 2}, 0.0, x.data(), static_cast<const float*>(nullptr), gamma.data(), beta.data(), false,
+                   y.data(), mean.data(), var.data());
     CHECK(mean[0] == doctest::Approx(3));
     CHECK(mean[1] == doctest::Approx(30));
     CHECK(var[0] == doctest::Approx(3.5));  // (4 + 1 + 0 + 9) / 4; the sample's would be 14/3
@@ -152,6 +153,12 @@ TEST_CASE("convolution: a packed copy of weights is kept for its key only") {
   weights = twos;  // the same memory, other contents
   CHECK(middle(0) == 144);
   CHECK(middle(92) == 144);
+  // A new key of the same owner takes the place of its old copy, and must not find it.
+  d.weight_owner = 5;
+  CHECK(middle(93) == 144);
+  weights = ones;
+  CHECK(middle(93) == 144);
+  CHECK(middle(94) == 72);
 }
 
 TEST_CASE("argmax: a tie goes to the lowest class") {

@@ -86,12 +86,13 @@ class Cases {
     const double n = number(d.rows * d.c);
     const std::string shape = rows_text(d.rows, d.c);
     // Statistics and their use are two passes over x; on the way back over x and dy.
-    add("batch_norm_fwd", shape, norm.count, 5 * n, 3 * n, [=, &a](int i) {
-      kernels::batch_norm_fwd(ctx, d, 1e-5, a.x(i), a.positive(), a.weights(), a.y(), a.small(0), a.small(1));
+    add("batch_norm_fwd", shape + ", ReLU", norm.count, 6 * n, 3 * n, [=, &a](int i) {
+      kernels::batch_norm_fwd(ctx, d, 1e-5, a.x(i), nullptr, a.positive(), a.weights(), true, a.y(), a.small(0),
+                              a.small(1));
     });
-    add("batch_norm_bwd", shape, norm.count, 9 * n, 5 * n, [=, &a](int i) {
-      kernels::batch_norm_bwd(ctx, d, 1e-5, a.x(i), a.other(i), a.positive(), a.weights(), a.positive(), a.y(),
-                              a.small(0), a.small(1), Accum::write);
+    add("batch_norm_bwd", shape + ", ReLU", norm.count, 11 * n, 7 * n, [=, &a](int i) {
+      kernels::batch_norm_bwd(ctx, d, 1e-5, a.x(i), a.other(i), a.x(i), a.positive(), a.weights(), a.positive(), a.y(),
+                              nullptr, a.small(0), a.small(1), Accum::write);
     });
     add("norm_eval_fwd", shape + ", ReLU", norm.count, 3 * n, 2 * n,
         [=, &a](int i) { kernels::norm_eval_fwd(ctx, d, a.x(i), a.positive(), a.weights(), nullptr, true, a.y()); });

@@ -32,7 +32,7 @@ OptionTable make_table() {
   table.add("width", &B::width, "factor on all channel counts").above(0).most = 8;
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
   table.add("fuse", &B::fuse, "run a fixed classifier (fix, infer) as one operation; false: layer by layer");
-  table.add("winograd", &B::winograd, "with fuse: let 3x3 convolutions run by Winograd's algorithm");
+  table.add("winograd", &B::winograd, "mode ca, or fuse: let 3x3 convolutions run by Winograd's algorithm");
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
   table
       .add("gradient", &B::gradient,

@@ -74,8 +74,9 @@ OptionTable make_table() {
   table.add("fuse", &T::fuse,
             "FIX: run the classifier as one operation with its norms folded in; false: layer by layer, the same up to "
             "rounding");
-  table.add("winograd", &T::winograd,
-            "FIX, with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
+  table.add(
+      "winograd", &T::winograd,
+      "CA, and FIX with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
 
   table.group("Masker");
   table

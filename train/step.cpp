@@ -62,6 +62,7 @@ struct TrainStep::Side {
   const char* prefix;
   Tensor masker_loss;      // weighted criterion
   Tensor classifier_loss;  // weighted cross entropy
+  bool one_backward;       // the masker's loss has the gradients of the classifier's in it
   std::vector<std::pair<std::string, double>> log;
 };
 
@@ -169,6 +170,7 @@ TrainStep::Side TrainStep::side_of(MaskSide which, const StepBatch& batch, const
   const Tensor loss = ops::mean(ops::cross_entropy(logits, label_tensor(batch)));
   const CriterionResult result =
       (in ? *criterion_in_ : *criterion_out_)({mask, logits, loss, batch.labels, clean.predicted, clean.logits, p});
+  side.one_backward = (in ? *criterion_in_ : *criterion_out_).adds_to_masked_loss();
   side.classifier_loss = ops::affine(loss, o.weight, 0);
   side.masker_loss = ops::affine(result.total, o.weight, 0);
   side.log.emplace_back("classifier_loss", loss.item());
@@ -180,6 +182,7 @@ TrainStep::Side TrainStep::side_of(MaskSide which, const StepBatch& batch, const
 
 StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) {
   const bool ca = !options_.fixed_classifier;
+  const ops::WinogradScope winograd(ca && options_.winograd);
   StepLog log;
 
   // 1. Clean pass. In CA the classifier learns from it, and may be kept for later.
@@ -219,19 +222,23 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
   }
 
   // 4. Masked in and masked out: the masker's loss down to the mask, the classifier's loss down to its parameters. Both
-  // gradients belong to the same weights. A graph is walked and freed before the next is built.
+  // gradients belong to the same weights. A graph is walked and freed before the next is built. Where the
+  // masker's loss is the classifier's and a function of the mask (the published masked-in side), one walk gives both.
   double masker_loss = 0, classifier_loss = 0;
   const std::vector<NamedTensor> learned = classifier_.parameters();
   BackwardOptions to_mask{update, {seen}}, to_classifier;
   for (const NamedTensor& t : learned) to_classifier.only.push_back(t.tensor);
+  BackwardOptions to_both = to_classifier;
+  to_both.only.push_back(seen);
   StepLog sides;
   if (infilling_) infilling_->begin();
   masked_passes(batch, clean, seen, p, *judge, draws, true, [&](std::vector<Side> taken) {
     Tensor loss = taken[0].masker_loss;
     for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
-    backward(loss, {}, to_mask);
+    const bool both = update && taken.size() == 1 && taken[0].one_backward;
+    backward(loss, {}, both ? to_both : to_mask);
     for (const Side& side : taken) {
-      if (update) backward(side.classifier_loss, {}, to_classifier);
+      if (update && !both) backward(side.classifier_loss, {}, to_classifier);
       masker_loss += side.masker_loss.item();
       classifier_loss += side.classifier_loss.item();
       for (const auto& [key, value] : side.log) sides.emplace_back(side.prefix + key, value);
@@ -259,6 +266,7 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
 
 StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   NoGrad no_grad;
+  const ops::WinogradScope winograd(!options_.fixed_classifier && options_.winograd);
   const ModeScope classifier_mode(classifier_, false), masker_mode(masker_, false);
   StepLog log;
   const Clean clean = clean_pass(batch, false);

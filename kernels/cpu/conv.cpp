@@ -1,5 +1,7 @@
 // Convolution on oneDNN.
+#include "kernels/cpu/conv_phases.h"
 #include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/conv_winograd.h"
 #include "kernels/kernels.h"
 
 namespace pen::kernels::cpu {
@@ -30,11 +32,11 @@ const ConvPlan& weight_plan(const Conv2d& d) {
                   o.b,
                   pd.scratchpad_desc(),
                   {},
+                  {},
                   {}};
     plan.reorders();
-    if (plan.packed)
-      plan.unpack_write =
-          dnnl::reorder(dnnl::reorder::primitive_desc(dnnl_engine(), plan.w, dnnl_engine(), plan.w_plain));
+    if (plan.packed && !plan.blocks)
+      plan.unpack = dnnl::reorder(dnnl::reorder::primitive_desc(dnnl_engine(), plan.w, dnnl_engine(), plan.w_plain));
     return plan;
   });
 }
@@ -43,13 +45,14 @@ bool empty(const Conv2d& d) { return d.n == 0; }
 
 }  // namespace
 
-void conv2d_fwd(const Context&, const Conv2d& d, const float* x, const float* w, const float* b, float* y) {
+void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, float* y) {
   if (empty(d)) return;
+  if (winograd_suits(d)) return cpu::conv2d_fused_fwd(ctx, d, x, w, b, nullptr, false, y, nullptr);
   guarded("conv2d_fwd", [&] {
     const ConvPlan& plan = forward_plan(d, b != nullptr);
     std::unordered_map<int, memory> arguments{
         {DNNL_ARG_SRC, wrap(plan.x, x)},
-        {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, d.weight_key, [&] { return w; }))},
+        {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, name_of(d), [&] { return w; }))},
         {DNNL_ARG_DST, wrap(plan.y, y)},
         {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}};
     if (b) arguments.emplace(DNNL_ARG_BIAS, wrap(plan.b, b));
@@ -57,13 +60,16 @@ void conv2d_fwd(const Context&, const Conv2d& d, const float* x, const float* w,
   });
 }
 
-void conv2d_bwd_data(const Context&, const Conv2d& d, const float* dy, const float* w, float* dx) {
+void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, float* dx) {
   if (empty(d)) return;
+  // Where the forward convolution runs by Winograd's algorithm, so does its transpose.
+  if (winograd_suits(d)) return cpu::conv2d_fused_bwd_data(ctx, d, dy, w, nullptr, nullptr, dx);
   guarded("conv2d_bwd_data", [&] {
+    if (phases_suit(d)) return data_gradient_by_phases(d, dy, w, dx);
     const ConvPlan& plan = data_plan(d);
     plan.primitive.execute(dnnl_stream(),
                            {{DNNL_ARG_DIFF_DST, wrap(plan.y, dy)},
-                            {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, d.weight_key, [&] { return w; }))},
+                            {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, name_of(d), [&] { return w; }))},
                             {DNNL_ARG_DIFF_SRC, wrap(plan.x, dx)},
                             {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
   });
@@ -84,11 +90,12 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, cons
                                            {DNNL_ARG_DIFF_WEIGHTS, wrap(plan.w, to)},
                                            {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
     if (direct) return;
+    if (plan.blocks) return unpack_weights(*plan.blocks, static_cast<const float*>(to), accum, dw);
     const float* plain = static_cast<const float*>(to);
     if (plan.packed) {
       float* unpacked = accum == Accum::write ? dw : static_cast<float*>(scratch(plan.w_plain.get_size(), 2));
-      plan.unpack_write.execute(dnnl_stream(),
-                                {{DNNL_ARG_FROM, wrap(plan.w, to)}, {DNNL_ARG_TO, wrap(plan.w_plain, unpacked)}});
+      plan.unpack.execute(dnnl_stream(),
+                          {{DNNL_ARG_FROM, wrap(plan.w, to)}, {DNNL_ARG_TO, wrap(plan.w_plain, unpacked)}});
       plain = unpacked;
     }
     if (accum == Accum::add) cpu::add_scaled(ctx, size, 1.0, plain, 1.0, dw, dw);

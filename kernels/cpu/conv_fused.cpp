@@ -97,10 +97,10 @@ void forward(const Conv2d& d, const T* x, const T* w, const float* b, const T* r
   if (d.n == 0) return;
   const auto plain = [&] { return w; };
   if constexpr (std::is_same_v<T, float>)
-    if (winograd_suits(d)) return winograd(d, x, d.weight_key, plain, b, {residual, relu, nullptr, positive}, y);
+    if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, b, {residual, relu, nullptr, positive}, y);
   const After after{kind_of(residual, y), relu ? After::relu : After::nothing};
   const ConvPlan& plan = fused_plan<T>(d, b != nullptr, after);
-  run(d, after, x, packed_weights(plan, d.weight_key, plain), plan, b, residual, nullptr, y);
+  run(d, after, x, packed_weights(plan, name_of(d), plain), plan, b, residual, nullptr, y);
   if (positive) pack_positive(d.n * d.p * d.q * d.k, y, positive);
 }
 
@@ -111,12 +111,16 @@ void backward_strided(const Context& ctx, const Conv2d& d, const T* dy, const T*
   const std::int64_t n = d.n * d.h * d.w * d.c;
   std::vector<T> kept;  // dx is written over by the gradient
   if (residual == dx && residual) residual = (kept = std::vector<T>(dx, dx + n)).data();
-  const ConvPlan& plan = data_plan(d, dtype_of<T>::value);
-  plan.primitive.execute(dnnl_stream(),
-                         {{DNNL_ARG_DIFF_DST, wrap(plan.y, dy)},
-                          {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, d.weight_key, [&] { return w; }))},
-                          {DNNL_ARG_DIFF_SRC, wrap(plan.x, dx)},
-                          {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
+  if constexpr (std::is_same_v<T, float>) {
+    cpu::conv2d_bwd_data(ctx, d, dy, w, dx);
+  } else {
+    const ConvPlan& plan = data_plan(d, dtype_of<T>::value);
+    plan.primitive.execute(dnnl_stream(),
+                           {{DNNL_ARG_DIFF_DST, wrap(plan.y, dy)},
+                            {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, name_of(d), [&] { return w; }))},
+                            {DNNL_ARG_DIFF_SRC, wrap(plan.x, dx)},
+                            {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
+  }
   if (residual) cpu::add_scaled(ctx, n, 1.0, dx, 1.0, residual, dx);
   if (open) gate_bits(n, open, dx);
 }
@@ -130,12 +134,12 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
   std::vector<T> turned;
   const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
   // Other contents than w's under the same name: another name.
-  const std::uint64_t key = d.weight_key ? ~d.weight_key : 0;
+  const WeightName name{d.weight_key ? ~d.weight_key : 0, d.weight_owner ? ~d.weight_owner : 0};
   if constexpr (std::is_same_v<T, float>)
-    if (winograd_suits(t)) return winograd(t, dy, key, plain, nullptr, {residual, false, open, nullptr}, dx);
+    if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr}, dx);
   const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
   const ConvPlan& plan = fused_plan<T>(t, false, after);
-  run(t, after, dy, packed_weights(plan, key, plain), plan, nullptr, residual, open, dx);
+  run(t, after, dy, packed_weights(plan, name, plain), plan, nullptr, residual, open, dx);
 }
 
 }  // namespace

@@ -8,24 +8,32 @@ namespace {
 using dnnl::memory;
 using dims = memory::dims;
 
-// Packed copies of frozen weights, newest first, at most `capacity` bytes in all.
+// Packed copies of weights, newest first, at most `capacity` bytes in all.
 class PackedWeights {
  public:
   const void* find(std::uint64_t key, const memory::desc& layout) {
     for (auto it = entries_.begin(); it != entries_.end(); ++it)
-      if (it->key == key && it->layout == layout) {
+      if (it->name.key == key && it->layout == layout) {
         entries_.splice(entries_.begin(), entries_, it);
         return entries_.front().data.get_data_handle();
       }
     return nullptr;
   }
-  void* insert(std::uint64_t key, const memory::desc& layout) {
+  // Memory for a copy; what the same owner held before goes.
+  void* insert(WeightName name, const memory::desc& layout) {
+    if (name.owner)
+      for (auto it = entries_.begin(); it != entries_.end(); ++it)
+        if (it->name.owner == name.owner && it->layout == layout) {
+          it->name = name;
+          entries_.splice(entries_.begin(), entries_, it);
+          return entries_.front().data.get_data_handle();
+        }
     const std::size_t bytes = layout.get_size();
     while (!entries_.empty() && used_ + bytes > capacity) {
       used_ -= entries_.back().layout.get_size();
       entries_.pop_back();
     }
-    entries_.push_front({key, layout, memory(layout, dnnl_engine())});
+    entries_.push_front({name, layout, memory(layout, dnnl_engine())});
     used_ += bytes;
     return entries_.front().data.get_data_handle();
   }
@@ -33,7 +41,7 @@ class PackedWeights {
  private:
   static constexpr std::size_t capacity = std::size_t{512} << 20;
   struct Entry {
-    std::uint64_t key;
+    WeightName name;
     memory::desc layout;
     memory data;
   };
@@ -106,6 +114,8 @@ dnnl::convolution_forward::primitive_desc forward_description(const Conv2d& d, b
 void ConvPlan::reorders() {
   packed = w != w_plain;
   if (!packed) return;
+  blocks = blocked_weights(w);
+  if (blocks) return;
   const auto& engine = dnnl_engine();
   pack = dnnl::reorder(dnnl::reorder::primitive_desc(engine, w_plain, engine, w));
 }
@@ -119,6 +129,7 @@ ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, co
                 o.w_plain,
                 o.b,
                 pd.scratchpad_desc(),
+                {},
                 {},
                 {}};
   plan.reorders();
@@ -141,24 +152,34 @@ const ConvPlan& data_plan(const Conv2d& d, DType type) {
                   o.b,
                   pd.scratchpad_desc(),
                   {},
+                  {},
                   {}};
     plan.reorders();
     return plan;
   });
 }
 
-const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const void*()>& plain) {
-  if (!plan.packed) return plain();
+const void* kept_weights(const memory::desc& layout, WeightName name, const std::function<void(void*)>& make) {
   thread_local PackedWeights kept;
   void* to = nullptr;
-  if (key) {
-    if (const void* found = kept.find(key, plan.w)) return found;
-    to = kept.insert(key, plan.w);
+  if (name.key) {
+    if (const void* found = kept.find(name.key, layout)) return found;
+    to = kept.insert(name, layout);
   } else {
-    to = scratch(plan.w.get_size(), 1);
+    to = scratch(layout.get_size(), 1);
   }
-  plan.pack.execute(dnnl_stream(), {{DNNL_ARG_FROM, wrap(plan.w_plain, plain())}, {DNNL_ARG_TO, wrap(plan.w, to)}});
+  make(to);
   return to;
+}
+
+const void* packed_weights(const ConvPlan& plan, WeightName name, const std::function<const void*()>& plain) {
+  if (!plan.packed) return plain();
+  return kept_weights(plan.w, name, [&](void* to) {
+    if (plan.blocks)
+      pack_weights(*plan.blocks, static_cast<const float*>(plain()), static_cast<float*>(to));
+    else
+      plan.pack.execute(dnnl_stream(), {{DNNL_ARG_FROM, wrap(plan.w_plain, plain())}, {DNNL_ARG_TO, wrap(plan.w, to)}});
+  });
 }
 
 dnnl::memory scratchpad_of(const ConvPlan& plan) {

@@ -1,10 +1,11 @@
 // What the convolution twins on oneDNN share: descriptions, plans, packed weights. Activations keep our N,H,W,C layout;
-// oneDNN chooses the layout of the weights, which are packed from K,C,R,S in each call, or once when the caller names
-// their contents (Conv2d::weight_key).
+// oneDNN chooses the layout of the weights, which are packed from K,C,R,S in each call, or once for all calls when the
+// caller names their contents (Conv2d::weight_key).
 #pragma once
 
 #include <functional>
 
+#include "kernels/cpu/conv_pack.h"
 #include "kernels/cpu/dnnl_common.h"
 
 namespace pen::kernels::cpu {
@@ -33,8 +34,9 @@ dnnl::convolution_forward::primitive_desc forward_description(const Conv2d& d, b
 struct ConvPlan {
   dnnl::primitive primitive;
   dnnl::memory::desc x, y, w, w_plain, b, scratchpad;
-  dnnl::reorder pack, unpack_write;  // plain -> w; w -> plain, for gradients of weights
-  bool packed = false;               // w differs from plain
+  dnnl::reorder pack, unpack;            // plain -> w; w -> plain, for gradients of weights
+  std::optional<BlockedWeights> blocks;  // w, where our own loops know it: they run in place of the reorders
+  bool packed = false;                   // w differs from plain
 
   void reorders();
 };
@@ -42,9 +44,19 @@ ConvPlan forward_plan_of(const dnnl::convolution_forward::primitive_desc& pd, co
 // The plan of conv2d_bwd_data for these dimensions.
 const ConvPlan& data_plan(const Conv2d& d, DType type = DType::f32);
 
+// See Conv2d::weight_key, weight_owner.
+struct WeightName {
+  std::uint64_t key = 0, owner = 0;
+};
+inline WeightName name_of(const Conv2d& d) { return {d.weight_key, d.weight_owner}; }
+
+// A copy of weights in some layout: the one kept under this name, or what `make` writes to kept memory, or to scratch
+// memory (slot 1) if they have no name.
+const void* kept_weights(const dnnl::memory::desc& layout, WeightName name, const std::function<void(void*)>& make);
+
 // Weights as the plan wants them: as they are, a kept copy, or packed into scratch memory. `plain` gives them in
-// K,C,R,S and is asked only if there is no kept copy; `key` names their contents, 0 if they have no name.
-const void* packed_weights(const ConvPlan& plan, std::uint64_t key, const std::function<const void*()>& plain);
+// K,C,R,S and is asked only if there is no kept copy.
+const void* packed_weights(const ConvPlan& plan, WeightName name, const std::function<const void*()>& plain);
 
 // Scratch memory (slot 0) for the plan's primitive.
 dnnl::memory scratchpad_of(const ConvPlan& plan);

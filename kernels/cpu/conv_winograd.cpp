@@ -1,104 +1,139 @@
 #include "kernels/cpu/conv_winograd.h"
 
+#include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "base/parallel.h"
-#include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/winograd_tile.h"
 
 namespace pen::kernels::cpu {
 namespace {
 
-using dnnl::memory;
+using std::int64_t;
 
-constexpr std::int64_t block = 16;  // channels that oneDNN's kernel keeps together; also the bits of two bytes
+constexpr int64_t block = 16;   // channels come in multiples of it
+constexpr int64_t points = 36;  // of a tile: 6 x 6 inputs give 4 x 4 outputs
+constexpr int64_t step = 4;     // from tile to tile
+constexpr int64_t apart = 16;   // between rows: lengths of powers of two would push each other out of the cache
+constexpr int64_t most_wide = 2048;
 // Transformed weights are four times as large. Those of ResNet-50's last stage would be 38 MB for each layer and
 // direction, a fifth of the memory of a FIX step, for a few hundredths of its time.
-constexpr std::int64_t most_weights = 256 * 256;
+constexpr int64_t most_weights = 256 * 256;
 
-// A plan whose primitive is null where oneDNN does not do it.
-const ConvPlan& winograd_plan(const Conv2d& d, bool bias) {
-  thread_local PrimitiveCache<ConvPlan> cache;
-  return cache.get(key_of(d, ConvOperation::winograd, bias), [&]() -> ConvPlan {
-    ConvDescriptions o = describe(d);
-    o.x = {{d.n, d.c, d.h, d.w}, memory::data_type::f32, memory::format_tag::nChw16c};
-    o.y = {{d.n, d.k, d.p, d.q}, memory::data_type::f32, memory::format_tag::nChw16c};
-    using desc = dnnl::convolution_forward::desc;
-    const auto kind = dnnl::prop_kind::forward_inference;
-    const auto algorithm = dnnl::algorithm::convolution_winograd;
-    try {
-      const desc description =
-          bias ? desc(kind, algorithm, o.x, o.w_any, o.b, o.y, o.strides, o.dilates, o.pad_low, o.pad_high)
-               : desc(kind, algorithm, o.x, o.w_any, o.y, o.strides, o.dilates, o.pad_low, o.pad_high);
-      // oneDNN's own scratch memory: with the caller's this kernel crashes (2.6.3).
-      return forward_plan_of({description, dnnl_engine()}, d);
-    } catch (const dnnl::error& error) {
-      if (error.status != dnnl_unimplemented) throw;
-      return {};
-    }
-  });
-}
+alignas(64) constexpr float zeros[most_wide] = {};  // what lies beyond the edge
 
-// x (N,H,W,C) in blocks: (N,C/16,H,W,16)
-void to_blocks(const Conv2d& d, const float* x, float* blocks) {
-  const std::int64_t area = d.h * d.w, groups = d.c / block;
-  parallel_for(d.n * d.h, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t n = row / d.h, h = row % d.h;
-      const float* from = x + row * d.w * d.c;
-      for (std::int64_t g = 0; g < groups; ++g) {
-        float* to = blocks + ((n * groups + g) * area + h * d.w) * block;
-        for (std::int64_t w = 0; w < d.w; ++w)
-          for (std::int64_t c = 0; c < block; ++c) to[w * block + c] = from[w * d.c + g * block + c];
+struct Tiles {
+  explicit Tiles(const Conv2d& d) : rows((d.p + step - 1) / step), columns((d.q + step - 1) / step) {
+    count = d.n * rows * columns;
+  }
+  int64_t rows, columns, count;
+};
+
+// u (36,C,K + apart) = G w G^T for w (K,C,3,3)
+void transform_weights(int64_t k, int64_t c, const float* w, float* u) {
+  const int64_t row = k + apart, blocks = c / block;
+  parallel_for(k / lanes * blocks, 4, [=](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t k0 = t / blocks * lanes, c0 = t % blocks * block;
+      float turned[block * 9][lanes];
+      for (int64_t i = 0; i < lanes; ++i)
+        for (int64_t e = 0; e < block * 9; ++e) turned[e][i] = w[((k0 + i) * c + c0) * 9 + e];
+      for (int64_t j = 0; j < block; ++j) {
+        Vector half[6 * 3], whole[points];
+        const auto* const g = reinterpret_cast<const Vector*>(turned[j * 9]);
+        for (int s = 0; s < 3; ++s) tile::filter(g + s, 3, half + s, 3);
+        for (int r = 0; r < 6; ++r) tile::filter(half + 3 * r, 1, whole + 6 * r, 1);
+        for (int64_t e = 0; e < points; ++e) *reinterpret_cast<Vector*>(u + (e * c + c0 + j) * row + k0) = whole[e];
       }
     }
   });
 }
 
-// One output row out of blocks, with what follows the sums. A kernel of its own for each combination, so that the inner
-// loops stay free of questions.
-template <bool residual, bool relu, bool gated, bool marks>
-void finish_rows(const Conv2d& d, const float* blocks, const Epilogue& e, float* y, std::int64_t begin,
-                 std::int64_t end) {
-  const std::int64_t area = d.p * d.q, groups = d.k / block;
-  for (std::int64_t row = begin; row < end; ++row) {
-    const std::int64_t n = row / d.p, p = row % d.p;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const float* from = blocks + ((n * groups + g) * area + p * d.q) * block;
-      for (std::int64_t q = 0; q < d.q; ++q) {
-        const std::int64_t at = (row * d.q + q) * d.k + g * block;
-        float v[block];
-        for (std::int64_t c = 0; c < block; ++c) v[c] = from[q * block + c];
-        if constexpr (residual)
-          for (std::int64_t c = 0; c < block; ++c) v[c] += e.residual[at + c];
-        if constexpr (relu)
-          for (std::int64_t c = 0; c < block; ++c) v[c] = v[c] < 0 ? 0 : v[c];
-        if constexpr (gated) {
-          std::uint16_t open;
-          std::memcpy(&open, e.open + at / 8, sizeof open);
-          for (std::int64_t c = 0; c < block; ++c) v[c] = open >> c & 1 ? v[c] : 0;
-        }
-        for (std::int64_t c = 0; c < block; ++c) y[at + c] = v[c];
-        if constexpr (marks) {
-          unsigned marks_of = 0;
-          for (std::int64_t c = 0; c < block; ++c) marks_of |= static_cast<unsigned>(v[c] > 0) << c;
-          const auto bits = static_cast<std::uint16_t>(marks_of);
-          std::memcpy(e.positive + at / 8, &bits, sizeof bits);
-        }
+// v (36,tiles,C + apart) = B^T x B for the tiles from `first`
+void transform_input(const Conv2d& d, const Tiles& all, int64_t first, int64_t tiles, const float* x, float* v) {
+  const int64_t row = d.c + apart;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t n = (first + t) / (all.rows * all.columns), at = (first + t) % (all.rows * all.columns);
+    const int64_t top = at / all.columns * step - 1, left = at % all.columns * step - 1;
+    const float* from[points];
+    for (int64_t i = 0; i < 6; ++i)
+      for (int64_t j = 0; j < 6; ++j) {
+        const int64_t h = top + i, w = left + j;
+        const bool inside = h >= 0 && h < d.h && w >= 0 && w < d.w;
+        from[i * 6 + j] = inside ? x + ((n * d.h + h) * d.w + w) * d.c : zeros;
       }
+    for (int64_t c = 0; c < d.c; c += lanes) {
+      Vector in[points], half[points], out[points];
+      for (int64_t e = 0; e < points; ++e) in[e] = *reinterpret_cast<const Vector*>(from[e] + c);
+      for (int j = 0; j < 6; ++j) tile::input(in + j, half + j, 6);
+      for (int i = 0; i < 6; ++i) tile::input(half + 6 * i, out + 6 * i, 1);
+      for (int64_t e = 0; e < points; ++e) *reinterpret_cast<Vector*>(v + (e * tiles + t) * row + c) = out[e];
     }
   }
 }
 
+// What follows the sums, for one vector at y[at].
+template <bool residual, bool relu, bool gated, bool marks>
+void store(const Epilogue& e, const float* sums, int64_t at, float* y) {
+  using Bits = std::conditional_t<lanes == 16, std::uint16_t, std::uint8_t>;  // whole bytes: at is a multiple of lanes
+  Bits open = 0;
+  if constexpr (gated) std::memcpy(&open, e.open + at / 8, sizeof open);
+  unsigned marked = 0;
+  for (int64_t c = 0; c < lanes; ++c) {
+    float v = sums[c];
+    if constexpr (residual) v += e.residual[at + c];
+    if constexpr (relu) v = v < 0 ? 0 : v;
+    if constexpr (gated) v = open >> c & 1 ? v : 0;
+    y[at + c] = v;
+    if constexpr (marks) marked |= static_cast<unsigned>(v > 0) << c;
+  }
+  if constexpr (marks) {
+    const auto bits = static_cast<Bits>(marked);
+    std::memcpy(e.positive + at / 8, &bits, sizeof bits);
+  }
+}
+
+// y = epilogue(A^T m A + b), m (36,tiles,K + apart). A kernel of its own for each combination, so that the inner loops
+// stay free of questions.
 template <bool... chosen>
-void finish(const Conv2d& d, const float* blocks, const Epilogue& e, float* y) {
+void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tiles, const float* m, const float* b,
+                  const Epilogue& e, float* y) {
+  const int64_t row = d.k + apart;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t n = (first + t) / (all.rows * all.columns), at = (first + t) % (all.rows * all.columns);
+    const int64_t top = at / all.columns * step, left = at % all.columns * step;
+    const int64_t rows = std::min(step, d.p - top), columns = std::min(step, d.q - left);
+    for (int64_t k = 0; k < d.k; k += lanes) {
+      Vector in[points], half[4 * 6], out[4 * 4];
+      for (int64_t i = 0; i < points; ++i) in[i] = *reinterpret_cast<const Vector*>(m + (i * tiles + t) * row + k);
+      for (int j = 0; j < 6; ++j) tile::output(in + j, 6, half + j, 6);
+      for (int i = 0; i < 4; ++i) tile::output(half + 6 * i, 1, out + 4 * i, 1);
+      if (b)
+        for (Vector& v : out) v += *reinterpret_cast<const Vector*>(b + k);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j)
+          store<chosen...>(e, reinterpret_cast<const float*>(out + 4 * i + j),
+                           ((n * d.p + top + i) * d.q + left + j) * d.k + k, y);
+    }
+  }
+}
+
+template <bool... chosen, class... Arguments>
+void finish(const Epilogue& e, Arguments... arguments) {
   if constexpr (sizeof...(chosen) == 4) {
-    parallel_for(d.n * d.p, 4,
-                 [&](std::int64_t begin, std::int64_t end) { finish_rows<chosen...>(d, blocks, e, y, begin, end); });
+    finish_tiles<chosen...>(arguments...);
   } else {
     const bool all[] = {e.residual != nullptr, e.relu, e.open != nullptr, e.positive != nullptr};
-    if (all[sizeof...(chosen)]) return finish<chosen..., true>(d, blocks, e, y);
-    finish<chosen..., false>(d, blocks, e, y);
+    if (all[sizeof...(chosen)]) return finish<chosen..., true>(e, arguments...);
+    finish<chosen..., false>(e, arguments...);
   }
+}
+
+// Tiles at a time: both transforms of them stay in the second cache, or nearly.
+int64_t chunk_of(const Conv2d& d) {
+  const int64_t fit = (int64_t{3} << 19) / (points * (d.c + d.k + 2 * apart) * static_cast<int64_t>(sizeof(float)));
+  return std::max<int64_t>(fit / block_rows, 24 / block_rows) * block_rows;
 }
 
 }  // namespace
@@ -107,22 +142,34 @@ bool winograd_suits(const Conv2d& d) {
   if (!d.winograd) return false;
   if (d.r != 3 || d.s != 3 || d.stride != 1 || d.dilation != 1 || d.groups != 1 || d.pad != 1) return false;
   if (d.c % block || d.k % block || d.c < 2 * block || d.k < 2 * block || d.h < 4 || d.w < 4) return false;
-  if (d.c * d.k > most_weights) return false;
-  return static_cast<bool>(winograd_plan(d, true).primitive);
+  return d.c * d.k <= most_weights && d.c <= most_wide;
 }
 
-void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const void*()>& plain,
+void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
               const float* b, const Epilogue& after, float* y) {
-  const ConvPlan& plan = winograd_plan(d, b != nullptr);
-  const void* weights = packed_weights(plan, key, plain);
-  auto* in = static_cast<float*>(scratch(plan.x.get_size(), 2));
-  auto* out = static_cast<float*>(scratch(plan.y.get_size(), 3));
-  to_blocks(d, x, in);
-  std::unordered_map<int, memory> arguments{
-      {DNNL_ARG_SRC, wrap(plan.x, in)}, {DNNL_ARG_WEIGHTS, wrap(plan.w, weights)}, {DNNL_ARG_DST, wrap(plan.y, out)}};
-  if (b) arguments.emplace(DNNL_ARG_BIAS, wrap(plan.b, b));
-  plan.primitive.execute(dnnl_stream(), arguments);
-  finish<>(d, out, after, y);
+  const dnnl::memory::desc layout({points, d.c, d.k + apart}, dnnl::memory::data_type::f32,
+                                  dnnl::memory::format_tag::abc);
+  const float* const u = static_cast<const float*>(kept_weights(layout, name, [&](void* to) {
+    transform_weights(d.k, d.c, static_cast<const float*>(plain()), static_cast<float*>(to));
+  }));
+  const Tiles all(d);
+  const int64_t most = chunk_of(d), v_row = d.c + apart, m_row = d.k + apart;
+  parallel_for(all.count, block_rows, [&](int64_t begin, int64_t end) {
+    // Pieces of nearly the same length: a short last one would leave rows of the products empty.
+    const int64_t pieces = (end - begin + most - 1) / most;
+    const int64_t chunk = (((end - begin + pieces - 1) / pieces) + block_rows - 1) / block_rows * block_rows;
+    auto* const v = static_cast<float*>(scratch(static_cast<std::size_t>(points * chunk * v_row) * sizeof(float), 2));
+    auto* const m = static_cast<float*>(scratch(static_cast<std::size_t>(points * chunk * m_row) * sizeof(float), 3));
+    for (int64_t first = begin; first < end; first += chunk) {
+      const int64_t tiles = std::min(chunk, end - first);
+      transform_input(d, all, first, tiles, x, v);
+      for (int64_t e = 0; e < points; ++e)
+        small_product(
+            {.m = tiles, .n = d.k, .inner = d.c, .a_row = v_row, .a_inner = 1, .b_row = m_row, .c_row = m_row},
+            v + e * tiles * v_row, u + e * d.c * m_row, m + e * tiles * m_row);
+      finish<>(after, d, all, first, tiles, static_cast<const float*>(m), b, after, y);
+    }
+  });
 }
 
 }  // namespace pen::kernels::cpu

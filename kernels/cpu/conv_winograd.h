@@ -1,11 +1,11 @@
 // Convolutions of 3x3, stride 1, by Winograd's algorithm (Lavin, Gray 2016, F(4x4,3x3)): a quarter of the
-// multiplications of the sum written down, in oneDNN. It wants activations in blocks of 16 channels, so two passes
-// stand around it; the second one does what follows the sums.
+// multiplications of the sum written down. Ours: oneDNN's wants activations in blocks of 16 channels, and the passes
+// that stood around it took back most of what it gained.
 #pragma once
 
 #include <functional>
 
-#include "kernels/types.h"
+#include "kernels/cpu/conv_plan.h"
 
 namespace pen::kernels::cpu {
 
@@ -21,8 +21,8 @@ struct Epilogue {
 bool winograd_suits(const Conv2d& d);
 
 // y (N,P,Q,K) = epilogue(x * w + b); b may be null. `plain` gives w (K,C,R,S) and is asked only if no packed copy is
-// kept under `key` (0: no name). Only where winograd_suits.
-void winograd(const Conv2d& d, const float* x, std::uint64_t key, const std::function<const void*()>& plain,
+// kept under `name`. Only where winograd_suits.
+void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
               const float* b, const Epilogue& after, float* y);
 
 }  // namespace pen::kernels::cpu

@@ -69,21 +69,24 @@ PEN_OWN16(bf16)
 
 }  // namespace own
 
-#define PEN_DEFINE(T)                                                                                                 \
-  void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* gamma, const T* beta, T* y, \
-                      T* mean, T* var) {                                                                              \
-    named("batch_norm_fwd", [&] { shared::batch_norm_fwd<Exec>(ctx, d, eps, x, gamma, beta, y, mean, var); });        \
-  }                                                                                                                   \
-  void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* gamma,         \
-                      const T* mean, const T* var, T* dx, T* dgamma, T* dbeta, Accum accum) {                         \
-    named("batch_norm_bwd",                                                                                           \
-          [&] { shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum); });     \
-  }                                                                                                                   \
-  void avg_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y) {                                          \
-    named("avg_pool_fwd", [&] { shared::avg_pool_fwd<Exec>(ctx, d, x, y); });                                         \
-  }                                                                                                                   \
-  void avg_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, T* dx) {                                        \
-    named("avg_pool_bwd", [&] { shared::avg_pool_bwd<Exec>(ctx, d, dy, dx); });                                       \
+#define PEN_DEFINE(T)                                                                                               \
+  void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* residual, const T* gamma, \
+                      const T* beta, bool relu, T* y, T* mean, T* var) {                                            \
+    named("batch_norm_fwd",                                                                                         \
+          [&] { shared::batch_norm_fwd<Exec>(ctx, d, eps, x, residual, gamma, beta, relu, y, mean, var); });        \
+  }                                                                                                                 \
+  void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* y,           \
+                      const T* gamma, const T* mean, const T* var, T* dx, T* dresidual, T* dgamma, T* dbeta,        \
+                      Accum accum) {                                                                                \
+    named("batch_norm_bwd", [&] {                                                                                   \
+      shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);   \
+    });                                                                                                             \
+  }                                                                                                                 \
+  void avg_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y) {                                        \
+    named("avg_pool_fwd", [&] { shared::avg_pool_fwd<Exec>(ctx, d, x, y); });                                       \
+  }                                                                                                                 \
+  void avg_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, T* dx) {                                      \
+    named("avg_pool_bwd", [&] { shared::avg_pool_bwd<Exec>(ctx, d, dy, dx); });                                     \
   }
 PEN_DEFINE(float)
 PEN_DEFINE(double)

@@ -11,41 +11,49 @@ namespace {
 using std::int64_t;
 
 template <class T>
-void norm_forward(const Rows& d, double eps, const T* x, const T* gamma, const T* beta, T* y, T* mean, T* var) {
+void norm_forward(const Rows& d, double eps, const T* x, const T* residual, const T* gamma, const T* beta, bool relu,
+                  T* y, T* mean, T* var) {
   parallel_for(d.c, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
       double sum = 0, squares = 0;
       for (int64_t r = 0; r < d.rows; ++r) sum += x[r * d.c + c];
       const double m = sum / static_cast<double>(d.rows);
       for (int64_t r = 0; r < d.rows; ++r) squares += (x[r * d.c + c] - m) * (x[r * d.c + c] - m);
-      const double v = squares / static_cast<double>(d.rows);
+      const double variance = squares / static_cast<double>(d.rows);
       mean[c] = static_cast<T>(m);
-      var[c] = static_cast<T>(v);
-      const double scale = gamma[c] / std::sqrt(v + eps);
-      for (int64_t r = 0; r < d.rows; ++r) y[r * d.c + c] = static_cast<T>((x[r * d.c + c] - m) * scale + beta[c]);
+      var[c] = static_cast<T>(variance);
+      const double scale = gamma[c] / std::sqrt(variance + eps);
+      for (int64_t r = 0; r < d.rows; ++r) {
+        const int64_t i = r * d.c + c;
+        const double v = (x[i] - m) * scale + beta[c] + (residual ? residual[i] : T(0));
+        y[i] = static_cast<T>(relu && v < 0 ? 0.0 : v);  // NaN stays
+      }
     }
   });
 }
 
 // dx = gamma/std * (dy - mean(dy) - xhat * mean(dy * xhat)), xhat = (x - mean)/std
 template <class T>
-void norm_backward(const Rows& d, double eps, const T* x, const T* dy, const T* gamma, const T* mean, const T* var,
-                   T* dx, T* dgamma, T* dbeta, Accum accum) {
+void norm_backward(const Rows& d, double eps, const T* x, const T* dy, const T* y, const T* gamma, const T* mean,
+                   const T* var, T* dx, T* dresidual, T* dgamma, T* dbeta, Accum accum) {
+  const auto g = [=](int64_t i) { return y && !(y[i] > T(0)) ? T(0) : dy[i]; };
   const double n = static_cast<double>(d.rows);
   parallel_for(d.c, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
       const double inv_std = 1.0 / std::sqrt(static_cast<double>(var[c]) + eps), m = mean[c];
       double sum = 0, dot = 0;
       for (int64_t r = 0; r < d.rows; ++r) {
-        sum += dy[r * d.c + c];
-        dot += dy[r * d.c + c] * (x[r * d.c + c] - m) * inv_std;
+        sum += g(r * d.c + c);
+        dot += g(r * d.c + c) * (x[r * d.c + c] - m) * inv_std;
       }
       if (dgamma) dgamma[c] = static_cast<T>((accum == Accum::add ? dgamma[c] : T(0)) + dot);
       if (dbeta) dbeta[c] = static_cast<T>((accum == Accum::add ? dbeta[c] : T(0)) + sum);
-      if (!dx) continue;
       for (int64_t r = 0; r < d.rows; ++r) {
-        const double xhat = (x[r * d.c + c] - m) * inv_std;
-        dx[r * d.c + c] = static_cast<T>(gamma[c] * inv_std * (dy[r * d.c + c] - sum / n - xhat * dot / n));
+        const int64_t i = r * d.c + c;
+        const double xhat = (x[i] - m) * inv_std;
+        const T masked = g(i);  // before one of the two is written over dy
+        if (dx) dx[i] = static_cast<T>(gamma[c] * inv_std * (masked - sum / n - xhat * dot / n));
+        if (dresidual) dresidual[i] = masked;
       }
     }
   });
@@ -135,16 +143,16 @@ void avg_backward(const Pool2d& d, const T* dy, T* dx) {
 
 }  // namespace
 
-#define PEN_DEFINE(T)                                                                                             \
-  void batch_norm_fwd(const Context&, const Rows& d, double eps, const T* x, const T* gamma, const T* beta, T* y, \
-                      T* mean, T* var) {                                                                          \
-    norm_forward(d, eps, x, gamma, beta, y, mean, var);                                                           \
-  }                                                                                                               \
-  void batch_norm_bwd(const Context&, const Rows& d, double eps, const T* x, const T* dy, const T* gamma,         \
-                      const T* mean, const T* var, T* dx, T* dgamma, T* dbeta, Accum accum) {                     \
-    norm_backward(d, eps, x, dy, gamma, mean, var, dx, dgamma, dbeta, accum);                                     \
-  }                                                                                                               \
-  void avg_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y) { avg_forward(d, x, y); }                  \
+#define PEN_DEFINE(T)                                                                                                 \
+  void batch_norm_fwd(const Context&, const Rows& d, double eps, const T* x, const T* residual, const T* gamma,       \
+                      const T* beta, bool relu, T* y, T* mean, T* var) {                                              \
+    norm_forward(d, eps, x, residual, gamma, beta, relu, y, mean, var);                                               \
+  }                                                                                                                   \
+  void batch_norm_bwd(const Context&, const Rows& d, double eps, const T* x, const T* dy, const T* y, const T* gamma, \
+                      const T* mean, const T* var, T* dx, T* dresidual, T* dgamma, T* dbeta, Accum accum) {           \
+    norm_backward(d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);                           \
+  }                                                                                                                   \
+  void avg_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y) { avg_forward(d, x, y); }                      \
   void avg_pool_bwd(const Context&, const Pool2d& d, const T* dy, T* dx) { avg_backward(d, dy, dx); }
 PEN_DEFINE(float)
 PEN_DEFINE(double)

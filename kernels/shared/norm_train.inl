@@ -7,8 +7,8 @@
 namespace pen::kernels::shared {
 
 template <class Exec, class real>
-void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const real* x, const real* gamma, const real* beta,
-                    real* y, real* mean, real* var) {
+void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const real* x, const real* residual,
+                    const real* gamma, const real* beta, bool relu, real* y, real* mean, real* var) {
   if (d.rows <= 0 || d.c <= 0) return;
   const Exec exec(ctx);
   const index_t n = d.c;
@@ -31,15 +31,19 @@ void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const real* x
         var[c] = static_cast<real>(v);
       });
   exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
+    const index_t i = r * n + c;
     const real m = static_cast<real>(centre[c]), s = static_cast<real>(scale[c]);
-    y[r * n + c] = (x[r * n + c] - m) * s + beta[c];
+    real v = (x[i] - m) * s + beta[c];
+    if (residual) v += residual[i];
+    y[i] = relu ? clamp_min(v, real(0)) : v;
   });
 }
 
 // dx = gamma/std (dy - mean(dy) - xhat mean(dy xhat)), xhat = (x - mean)/std: per channel a dy + b (x - mean) + k.
 template <class Exec, class real>
-void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const real* x, const real* dy, const real* gamma,
-                    const real* mean, const real* var, real* dx, real* dgamma, real* dbeta, Accum accum) {
+void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const real* x, const real* dy, const real* y,
+                    const real* gamma, const real* mean, const real* var, real* dx, real* dresidual, real* dgamma,
+                    real* dbeta, Accum accum) {
   if (d.c <= 0) return;
   const Exec exec(ctx);
   const index_t n = d.c;
@@ -49,7 +53,7 @@ void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const real* x
   exec.reduce_middle(
       1, d.rows, n,
       [=] PEN_HD(index_t, index_t r, index_t c) {
-        const double g = dy[r * n + c];
+        const double g = y && !(y[r * n + c] > real(0)) ? real(0) : dy[r * n + c];
         return TwoSums{g, g * (static_cast<double>(x[r * n + c]) - static_cast<double>(mean[c]))};
       },
       [=] PEN_HD(index_t, index_t c, TwoSums sums) {
@@ -61,10 +65,12 @@ void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const real* x
         b[c] = static_cast<real>(-factor * inv_std * dot / rows);
         k[c] = static_cast<real>(-factor * sums.first / rows);
       });
-  if (!dx) return;
+  if (!dx && !dresidual) return;
   exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
     const index_t i = r * n + c;
-    dx[i] = a[c] * dy[i] + b[c] * (x[i] - mean[c]) + k[c];
+    const real g = y && !(y[i] > real(0)) ? real(0) : dy[i];  // before one of the two is written over dy
+    if (dx) dx[i] = a[c] * g + b[c] * (x[i] - mean[c]) + k[c];
+    if (dresidual) dresidual[i] = g;
   });
 }
 
