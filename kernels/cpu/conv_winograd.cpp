@@ -109,8 +109,8 @@ void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tile
       for (int64_t i = 0; i < points; ++i) in[i] = *reinterpret_cast<const Vector*>(m + (i * tiles + t) * row + k);
       for (int j = 0; j < 6; ++j) tile::output(in + j, 6, half + j, 6);
       for (int i = 0; i < 4; ++i) tile::output(half + 6 * i, 1, out + 4 * i, 1);
-      if (b)
-        for (Vector& v : out) v += *reinterpret_cast<const Vector*>(b + k);
+      if (b)  // by index: a reference would promise the alignment of a whole vector
+        for (int64_t i = 0; i < step * step; ++i) out[i] += *reinterpret_cast<const Vector*>(b + k);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < columns; ++j)
           store<chosen...>(e, reinterpret_cast<const float*>(out + 4 * i + j),
