@@ -3,7 +3,7 @@
 
 namespace pen::kernels {
 
-#define PEN_KERNEL_OF(kind, name, parameters, arguments)                  \
+#define PEN_KERNEL_OF(kind, name, parameters, arguments)               \
   void name parameters {                                               \
     if (ctx.backend == Backend::reference) return ref::name arguments; \
     if (ctx.device.is_cuda()) return cuda::name arguments;             \

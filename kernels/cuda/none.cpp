@@ -39,9 +39,9 @@ void event_wait(void*) { not_built("event_wait"); }
 EngineCount count_engines(const ConvSpec&, bool, const std::string&, int) { not_built("count_engines"); }
 
 #define PEN_KERNEL_OF(kind, name, parameters, arguments) \
-  void name parameters {                              \
-    ignore arguments;                                 \
-    not_built(#name);                                 \
+  void name parameters {                                 \
+    ignore arguments;                                    \
+    not_built(#name);                                    \
   }
 #include "kernels/every_type.def"
 #undef PEN_KERNEL_OF
