@@ -1,6 +1,7 @@
 #include "tensor/memory_pool.h"
 
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -101,7 +102,7 @@ MemoryPool::Block* MemoryPool::from_system(std::size_t size) {
 
 void MemoryPool::give(void* data) noexcept {
   const auto at = blocks_.find(data);
-  if (at == blocks_.end()) return;
+  if (at == blocks_.end() || !at->second->used) std::terminate();  // not a block in use: memory is no longer sound
   Block* block = at->second.get();
   block->used = false;
   stats_.live -= block->size;

@@ -15,10 +15,12 @@
 #include "base/rng.h"
 #include "data/transforms.h"
 #include "tests/golden.h"
+#include "tests/image_parts.h"
 #include "tests/paths.h"
 #include "tests/scratch.h"
 
 using namespace pen;
+using test::random_rect, test::same;
 
 namespace {
 
@@ -31,24 +33,6 @@ std::string fnv1a64(const std::vector<std::uint8_t>& bytes) {
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(h));
   return text;
-}
-
-// Whether the view holds the same pixels as the part of the image.
-bool same(const ImageView& view, const Image& image, const Rect& part) {
-  const ImageView want = ImageView(image).part(part);
-  for (int y = 0; y < part.height; ++y)
-    if (std::memcmp(view.data + y * view.stride, want.data + y * want.stride, std::size_t{3} * part.width) != 0)
-      return false;
-  return true;
-}
-
-Rect random_rect(ImageSize size, Rng& rng) {
-  Rect r;
-  r.height = 1 + static_cast<int>(rng.below(size.height));
-  r.width = 1 + static_cast<int>(rng.below(size.width));
-  r.top = static_cast<int>(rng.below(size.height - r.height + 1));
-  r.left = static_cast<int>(rng.below(size.width - r.width + 1));
-  return r;
 }
 
 // A bitmap whose header claims another size.

@@ -15,8 +15,10 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "data/image.h"
+#include "tests/image_parts.h"
 
 using namespace pen;
+using test::random_rect, test::same;
 
 namespace {
 
@@ -113,24 +115,6 @@ std::vector<std::uint8_t> plain_decode(const std::vector<std::uint8_t>& bytes) {
   jpeg_finish_decompress(&info);
   jpeg_destroy_decompress(&info);
   return out;
-}
-
-bool same(const ImageView& view, const Image& image, const Rect& part) {
-  const ImageView want = ImageView(image).part(part);
-  for (int y = 0; y < part.height; ++y)
-    if (std::memcmp(view.data + y * view.stride, want.data + y * want.stride, std::size_t{3} * part.width) != 0)
-      return false;
-  return true;
-}
-
-Rect random_rect(ImageSize size, Rng& rng) {
-  const auto below = [&](int n) { return static_cast<int>(rng.below(static_cast<std::uint64_t>(n))); };
-  Rect r;
-  r.height = 1 + below(size.height);
-  r.width = 1 + below(size.width);
-  r.top = below(size.height - r.height + 1);
-  r.left = below(size.width - r.width + 1);
-  return r;
 }
 
 // Crops of one file that differ from the whole decode.

@@ -129,15 +129,23 @@ TEST_CASE("attribution: gradients equal their formulas where ReLUs are open and 
   CHECK(relu_rule() == kernels::ReluRule::standard);
 }
 
+// An image of side x side whose first channel is `seen` on the left half and `other` on the right one, the second the
+// other way round, the third zero.
+static Doubles halves(std::int64_t side, double seen, double other) {
+  Doubles x;
+  for (std::int64_t p = 0; p < side * side; ++p) {
+    const bool left = p % side < side / 2;
+    for (const double v : {left ? seen : other, left ? other : seen, 0.0}) x.push_back(v);
+  }
+  return x;
+}
+
 TEST_CASE("attribution: Score-CAM on two channels that each see one half of the image") {
   // Map 0 sees the left half, map 1 the right one; class 0 counts them with 3 and 1. Masked to the left half its logit
   // is 3/2 + 1/4, to the right half 1/2 + 1/4: the bias cancels in the softmax.
   constexpr std::int64_t side = 4;
   test::ToyClassifier network(side, 2, 2, two_maps, {3, 1, -1, 2});
-  Doubles x;
-  for (std::int64_t y = 0; y < side; ++y)
-    for (std::int64_t c = 0; c < side; ++c)
-      for (const double v : {c < 2 ? 1.0 : 0.0, c < 2 ? 0.0 : 1.0, 0.0}) x.push_back(v);
+  const Doubles x = halves(side, 1, 0);
   const double left = std::exp(1.5) / (std::exp(1.5) + std::exp(0.5));
   Doubles want;
   for (std::int64_t p = 0; p < side * side; ++p) want.push_back(p % side < 2 ? left : 1 - left);
@@ -153,10 +161,7 @@ TEST_CASE("attribution: Score-CAM stretches maps that are nowhere zero") {
   // each still lets one half of the image through. The left half alone gives the means 1 and 1/2, the logit 3 + 1/2.
   constexpr std::int64_t side = 4;
   test::ToyClassifier network(side, 2, 2, two_maps, {3, 1, -1, 2});
-  Doubles x;
-  for (std::int64_t y = 0; y < side; ++y)
-    for (std::int64_t c = 0; c < side; ++c)
-      for (const double v : {c < 2 ? 2.0 : 1.0, c < 2 ? 1.0 : 2.0, 0.0}) x.push_back(v);
+  const Doubles x = halves(side, 2, 1);
   const double left = std::exp(3.5) / (std::exp(3.5) + std::exp(2.5));
   Doubles want;
   for (std::int64_t p = 0; p < side * side; ++p) want.push_back(p % side < 2 ? 1 + left : 2 - left);
