@@ -12,7 +12,7 @@ namespace {
 
 int run(const WsolOptions& options, const Invocation&) {
   interrupt::install();
-  const Device device = open_device(options, true);
+  const Device device = open_device(options, options.maps.empty());
   const eval::wsol::WsolRun result = eval::wsol::run_wsol(options, device, describe(device));
   if (result.interrupted) return interrupt::exit_code;
   if (options.json) {

@@ -107,10 +107,11 @@ struct Conv2d {
   std::int64_t k, r, s;     // output channels, kernel rows and columns
   std::int64_t p, q;        // output rows and columns
   int stride = 1, pad = 0, dilation = 1, groups = 1;
-  // Whether a fused convolution may run by Winograd's algorithm: the same sums from fewer products, rounded otherwise.
+  // Whether a convolution (forward and data gradient) may run by Winograd's algorithm: the same sums from fewer
+  // products, rounded otherwise.
   bool winograd = false;
-  // Names the contents of w: equal non-zero keys promise equal contents, so that a packed copy may be kept. 0 means the
-  // weights may have changed since the last call.
+  // Names the contents of w: equal non-zero keys promise equal contents, so that a packed copy may be kept. 0: no
+  // copy is kept, as the weights may have changed since the last call or were just computed.
   std::uint64_t weight_key = 0;
   // Names the memory that holds them, if not 0: a copy under a new key takes the place of the same owner's old one.
   std::uint64_t weight_owner = 0;

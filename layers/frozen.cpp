@@ -69,8 +69,8 @@ bool reusable(const Tensor& residual) {
   return residual.defined() && residual.unique() && !residual.device().is_cuda();
 }
 
-// By image 0 times the sum of its values: nothing for a finite image, NaN for any other, whatever the fused ReLUs make
-// of it. spoil adds it to the image's logits.
+// For each image 0 times the sum of its values: 0 if all are finite, else NaN. The fused ReLUs may swallow a NaN; spoil
+// adds it to the image's logits.
 Tensor not_finite(const Tensor& x) {
   const std::int64_t n = x.size(0), each = n ? x.numel() / n : 0;
   Tensor sums = empty_with(x, {n});

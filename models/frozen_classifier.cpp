@@ -41,8 +41,14 @@ class FrozenClassifier : public Classifier {
 
 std::unique_ptr<Classifier> freeze(const Classifier& network, bool winograd) {
   FrozenSteps steps;
-  if (!network.describe(steps)) return nullptr;
   const bool narrow = compute_policy().frozen == DType::bf16 && network.dtype() == DType::f32;
+  if (!network.describe(steps)) {
+    if (narrow)
+      fail(ErrorKind::usage,
+           "--precision bf16 is for classifiers with a frozen form, and " + network.arch() + " has none",
+           "--precision fp32 runs it layer by layer");
+    return nullptr;
+  }
   return std::make_unique<FrozenClassifier>(network, std::move(steps), winograd, narrow);
 }
 

@@ -42,17 +42,12 @@ void MemoryPool::count_free(const Block& block, bool added) {
 
 void* MemoryPool::take(std::size_t bytes) {
   const std::size_t size = rounded(std::max<std::size_t>(bytes, 1), unit);
-  FreeBlocks& free = free_of(size);
-  Block wanted{nullptr, size, size <= small};
-  const auto found = free.lower_bound(&wanted);
-  Block* block = nullptr;
-  // A free block whose pages were given back costs the system as much as a new segment would.
-  if (found != free.end() && ((*found)->present || fits(size))) {
-    block = *found;
-    free.erase(found);
-    count_free(*block, false);
-  } else {
-    block = from_system(size);
+  Block* block = from_free(size);
+  if (!block) block = from_system(size);
+  if (!block) {  // what is kept for reuse goes; that also joins neighbours which were apart
+    release();
+    block = from_free(size);
+    if (!block) block = from_system(size);
     if (!block) return nullptr;
   }
   cut(*block, size);
@@ -62,11 +57,27 @@ void* MemoryPool::take(std::size_t bytes) {
   return block->data;
 }
 
+// The smallest free block that is large enough, out of its list, or null. One whose pages were given back costs as much
+// memory as a new segment would, and may be left whole.
+MemoryPool::Block* MemoryPool::from_free(std::size_t size) {
+  FreeBlocks& free = free_of(size);
+  Block wanted{nullptr, size, size <= small};
+  for (auto at = free.lower_bound(&wanted); at != free.end(); ++at) {
+    Block* const block = *at;
+    if (!block->present && !fits(std::min(block->size, size + small))) continue;
+    free.erase(at);
+    count_free(*block, false);
+    return block;
+  }
+  return nullptr;
+}
+
 // Leaves `size` bytes in the block; the rest, if it is worth it, becomes a free block of its own.
 void MemoryPool::cut(Block& block, std::size_t size) {
   const std::size_t rest = block.size - size;
   if (rest < (block.small ? unit : small)) return;
-  auto other = std::make_unique<Block>(Block{block.data + size, rest, block.small});
+  std::uint8_t* const begin = block.data + size;
+  auto& other = blocks_.emplace(begin, std::make_unique<Block>(Block{begin, rest, block.small})).first->second;
   other->present = block.present;
   other->before = &block;
   other->after = block.after;
@@ -75,7 +86,6 @@ void MemoryPool::cut(Block& block, std::size_t size) {
   block.size = size;
   home_of(block).insert(other.get());
   count_free(*other, true);
-  blocks_.emplace(other->data, std::move(other));
 }
 
 MemoryPool::Block* MemoryPool::segment(std::size_t bytes, bool for_small) {
@@ -86,17 +96,13 @@ MemoryPool::Block* MemoryPool::segment(std::size_t bytes, bool for_small) {
   return blocks_.emplace(data, std::move(block)).first->second.get();
 }
 
-// A free block of at least `size` bytes that is in no list, or null. First a segment with room for others; if that is
-// refused, one of this size alone; then the same without what is kept for reuse.
+// A new segment of at least `size` bytes, or null: one with room for others; if that is refused, of this size alone.
 MemoryPool::Block* MemoryPool::from_system(std::size_t size) {
   const bool is_small = size <= small;
   const std::size_t roomy = is_small ? small_segment : size < middle ? middle_segment : rounded(size, small_segment);
-  for (const bool released : {false, true}) {
-    if (released) release();
-    for (const std::size_t bytes : {roomy, size})
-      if (fits(bytes))
-        if (Block* block = segment(bytes, is_small)) return block;
-  }
+  for (const std::size_t bytes : {roomy, size})
+    if (fits(bytes))
+      if (Block* block = segment(bytes, is_small)) return block;
   return nullptr;
 }
 
@@ -123,6 +129,7 @@ void MemoryPool::give(void* data) noexcept {
   try {
     home_of(*block).insert(block);
   } catch (...) {
+    count_free(*block, false);
     block->used = true;  // not even a list's entry could be had: the block is never used again
   }
 }

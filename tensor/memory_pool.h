@@ -56,6 +56,7 @@ class MemoryPool {
   FreeBlocks& free_of(std::size_t size) { return size <= small ? free_small_ : free_large_; }
   FreeBlocks& home_of(const Block& block);
   bool fits(std::size_t size) const { return limit_ == 0 || stats_.live + stats_.cached + size <= limit_; }
+  Block* from_free(std::size_t size);
   Block* from_system(std::size_t size);
   Block* segment(std::size_t bytes, bool for_small);
   void cut(Block& block, std::size_t size);

@@ -117,7 +117,7 @@ decltype(auto) dispatch(DType dtype, const char* what, F&& f) {
   return f.template operator()<float>();
 }
 
-// How the process computes: see kernels::Context for GPUs, whose fields the CPU's results do not depend on.
+// How the process computes. math and deterministic are for GPUs (kernels::Context) and change nothing on the CPU.
 struct ComputePolicy {
   kernels::Math math = kernels::Math::fp32;
   bool deterministic = true;

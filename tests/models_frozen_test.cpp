@@ -178,6 +178,15 @@ TEST_CASE("a frozen classifier in bf16 is near its original, and what leaves it 
   CHECK_MESSAGE(e.ok, e.message);
 }
 
+TEST_CASE("bf16 is refused for a network without a frozen form") {
+  const auto net = network("mobilenet_v1", DType::f32, 0.25);
+  CHECK(freeze(*net) == nullptr);
+  set_compute_policy({.frozen = DType::bf16});
+  CHECK_THROWS_WITH_AS(freeze(*net), doctest::Contains("--precision bf16 is for classifiers with a frozen form"),
+                       Error);
+  set_compute_policy({});
+}
+
 TEST_CASE("a frozen classifier: a copy, from evaluation mode only, of finite weights only, and NaN comes out as NaN") {
   auto net = network("resnet18", DType::f32);
   const auto frozen = freeze(*net);

@@ -141,6 +141,40 @@ TEST_CASE("pool: pages of free parts of a segment go back, and count again when 
   }
 }
 
+TEST_CASE("pool: neighbours that were apart serve once what is unused has gone, and a smaller block is passed over") {
+  Machine machine;
+  MemoryPool pool(machine.system());
+  void* all = pool.take(70 * mib);
+  pool.give(all);
+  void* first = pool.take(30 * mib);
+  void* second = pool.take(30 * mib);
+  void* third = pool.take(10 * mib);
+  REQUIRE(first == all);
+  pool.give(first);
+  pool.release();  // the segment stays, the first part without pages
+  pool.give(second);
+  machine.most = machine.held;  // and the machine has no more
+  CHECK(pool.take(50 * mib) == first);
+  pool.give(first);
+  pool.give(third);
+  pool.release();
+  machine.most = std::size_t{1} << 30;
+
+  // Without pages and over the limit: the next larger one, which is there, is taken.
+  pool.give(pool.take(60 * mib));
+  void* low = pool.take(10 * mib);
+  void* wall = pool.take(10 * mib);
+  void* high = pool.take(40 * mib);
+  pool.give(low);
+  pool.release();
+  pool.give(high);
+  pool.set_limit(pool.stats().live + pool.stats().cached);
+  CHECK(pool.take(10 * mib) == high);
+  CHECK(pool.stats().live + pool.stats().cached <= pool.limit());
+  pool.give(high);
+  pool.give(wall);
+}
+
 // Random lives of blocks: none overlaps another, each keeps its contents, and all counts are right.
 TEST_CASE("pool: ten thousand blocks") {
   Machine machine;

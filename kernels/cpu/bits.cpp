@@ -27,7 +27,7 @@ constexpr std::array<std::uint64_t, 256> spread_table = [] {
   return table;
 }();
 
-// Sixteen at a time where the machine compares so many.
+// The bits of up to eight elements.
 template <class T>
 unsigned positive_byte(const T* y, std::int64_t count) {
   unsigned byte = 0;
@@ -36,6 +36,7 @@ unsigned positive_byte(const T* y, std::int64_t count) {
 }
 
 #if defined(__AVX512F__)
+// Sixteen at a time.
 __mmask16 positive_sixteen(const float* y) {
   return _mm512_cmp_ps_mask(_mm512_loadu_ps(y), _mm512_setzero_ps(), _CMP_GT_OQ);
 }

@@ -38,9 +38,9 @@ void add_patch(const Conv2d& d, const float* patch, std::int64_t p, std::int64_t
     float* row = rows + (h - top) * d.w * d.c;
     if (d.dilation == 1) {  // pixels side by side
       const std::int64_t first = std::max<std::int64_t>(-left, 0), last = std::min(d.w - left, d.s);
-      float* to = row + left * d.c;
+      const std::int64_t at = left * d.c;
 #pragma GCC ivdep
-      for (std::int64_t i = first * d.c; i < last * d.c; ++i) to[i] += from[i];
+      for (std::int64_t i = first * d.c; i < last * d.c; ++i) row[at + i] += from[i];
       continue;
     }
     for (std::int64_t s = 0; s < d.s; ++s) {

@@ -37,6 +37,11 @@ class PackedWeights {
     used_ += bytes;
     return entries_.front().data.get_data_handle();
   }
+  // The copy inserted last could not be made: nobody may find what is there.
+  void drop_newest() {
+    used_ -= entries_.front().layout.get_size();
+    entries_.pop_front();
+  }
 
  private:
   static constexpr std::size_t capacity = std::size_t{512} << 20;
@@ -161,13 +166,18 @@ const ConvPlan& data_plan(const Conv2d& d, DType type) {
 
 const void* kept_weights(const memory::desc& layout, WeightName name, const std::function<void(void*)>& make) {
   thread_local PackedWeights kept;
-  void* to = nullptr;
   if (name.key) {
     if (const void* found = kept.find(name.key, layout)) return found;
-    to = kept.insert(name, layout);
-  } else {
-    to = scratch(layout.get_size(), 1);
+    void* const to = kept.insert(name, layout);
+    try {
+      make(to);
+    } catch (...) {
+      kept.drop_newest();
+      throw;
+    }
+    return to;
   }
+  void* const to = scratch(layout.get_size(), 1);
   make(to);
   return to;
 }
