@@ -22,7 +22,7 @@ OpenedClassifier opened(const Checkpoint& from, Device device, const std::string
                "--precision bf16 is for the frozen copy of the classifier: it does not go with --fuse false");
   if (fuse) {
     out.network->eval();
-    out.runner = freeze(*out.network, true);
+    out.runner = freeze(*out.network, {.winograd = true});
   }
   if (!out.runner) out.runner = out.network;
   out.class_names = class_names(from);

@@ -51,13 +51,22 @@ class FrozenSteps {
   std::vector<Value> taps_;
 };
 
+struct FreezeOptions {
+  // Convolutions of 3x3 may run by Winograd's algorithm where the backend has it: faster, the same function, sums
+  // rounded otherwise.
+  bool winograd = false;
+  // Activations, their gradients and the convolutions' weights are bf16 inside (of a float32 network); sums, biases,
+  // the mean over the image, logits, taps and gradients that leave it are float32.
+  bool narrow = false;
+  // On the CPU as few images go through a stretch of steps at a time as keep its largest value within this for each
+  // thread: what of a value stays in the caches until the next step reads it, others' share of them deducted.
+  std::int64_t cache_bytes = std::int64_t{7} << 19;
+};
+
 class FrozenNetwork {
  public:
-  // Weights are copied: later changes to the network do not reach it. winograd: convolutions of 3x3 may run by
-  // Winograd's algorithm where the backend has it: faster, the same function, sums rounded otherwise. narrow:
-  // activations, their gradients and the convolutions' weights are bf16 inside (of a float32 network); sums, biases,
-  // the mean over the image, logits, taps and gradients that leave it are float32.
-  explicit FrozenNetwork(FrozenSteps steps, bool winograd = false, bool narrow = false);
+  // Weights are copied: later changes to the network do not reach it.
+  explicit FrozenNetwork(FrozenSteps steps, const FreezeOptions& options = {});
 
   struct Output {
     Tensor logits;             // (N,classes), with x's history

@@ -5,8 +5,8 @@ namespace {
 
 class FrozenClassifier : public Classifier {
  public:
-  FrozenClassifier(const Classifier& network, FrozenSteps steps, bool winograd, bool narrow)
-      : network_(std::move(steps), winograd, narrow),
+  FrozenClassifier(const Classifier& network, FrozenSteps steps, const FreezeOptions& options)
+      : network_(std::move(steps), options),
         tap_widths_(network.tap_widths()),
         classes_(network.classes()),
         arch_(network.arch()),
@@ -39,17 +39,17 @@ class FrozenClassifier : public Classifier {
 
 }  // namespace
 
-std::unique_ptr<Classifier> freeze(const Classifier& network, bool winograd) {
+std::unique_ptr<Classifier> freeze(const Classifier& network, FreezeOptions options) {
   FrozenSteps steps;
-  const bool narrow = compute_policy().frozen == DType::bf16 && network.dtype() == DType::f32;
+  options.narrow = compute_policy().frozen == DType::bf16 && network.dtype() == DType::f32;
   if (!network.describe(steps)) {
-    if (narrow)
+    if (options.narrow)
       fail(ErrorKind::usage,
            "--precision bf16 is for classifiers with a frozen form, and " + network.arch() + " has none",
            "--precision fp32 runs it layer by layer");
     return nullptr;
   }
-  return std::make_unique<FrozenClassifier>(network, std::move(steps), winograd, narrow);
+  return std::make_unique<FrozenClassifier>(network, std::move(steps), options);
 }
 
 }  // namespace pen

@@ -107,6 +107,18 @@ OutOfMemory::OutOfMemory(const OutOfMemory& error, const std::string& more, cons
 Storage::Storage(Device device, std::size_t bytes)
     : device_(device), data_(pool(device).take(bytes)), bytes_(bytes), id_(next_id++) {}
 
-Storage::~Storage() { pool(device_).give(data_); }
+Storage::Storage(std::shared_ptr<Storage> whole, std::size_t offset, std::size_t bytes)
+    : device_(whole->device_),
+      data_(static_cast<char*>(whole->data_) + offset),
+      bytes_(bytes),
+      id_(next_id++),
+      whole_(std::move(whole)) {
+  PEN_CHECK(offset <= whole_->bytes_ && bytes <= whole_->bytes_ - offset, "a window of ", bytes, " bytes at ", offset,
+            " of a storage of ", whole_->bytes_);
+}
+
+Storage::~Storage() {
+  if (!whole_) pool(device_).give(data_);
+}
 
 }  // namespace pen

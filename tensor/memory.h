@@ -40,6 +40,8 @@ class OutOfMemory : public Error {
 class Storage {
  public:
   Storage(Device device, std::size_t bytes);
+  // A window on part of `whole`, which it keeps alive; writing through either is a modification of both.
+  Storage(std::shared_ptr<Storage> whole, std::size_t offset, std::size_t bytes);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -48,8 +50,9 @@ class Storage {
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
   std::uint64_t id() const { return id_; }  // unique in the process, never reused
-  std::uint64_t version() const { return version_; }
-  void bump_version() { ++version_; }
+  bool is_window() const { return whole_ != nullptr; }
+  std::uint64_t version() const { return whole_ ? whole_->version() : version_.load(); }
+  void bump_version() { whole_ ? whole_->bump_version() : static_cast<void>(++version_); }
 
  private:
   Device device_;
@@ -57,6 +60,7 @@ class Storage {
   std::size_t bytes_;
   std::uint64_t id_;
   std::atomic<std::uint64_t> version_ = 0;
+  std::shared_ptr<Storage> whole_;
 };
 
 }  // namespace pen

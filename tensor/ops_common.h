@@ -20,9 +20,11 @@ inline void check_same(const char* op, const Tensor& a, const Tensor& b) {
             " ", name_of(b.dtype()), " on ", name_of(b.device()), " must agree");
 }
 
+inline void check_dims(const char* op, const char* what, const Shape& x, std::size_t dims) {
+  PEN_CHECK(x.size() == dims, op, ": ", what, " has shape ", to_string(x), ", expected ", dims, " dimensions");
+}
 inline void check_dims(const char* op, const char* what, const Tensor& x, std::size_t dims) {
-  PEN_CHECK(x.shape().size() == dims, op, ": ", what, " has shape ", to_string(x.shape()), ", expected ", dims,
-            " dimensions");
+  check_dims(op, what, x.shape(), dims);
 }
 
 inline std::int64_t rows_of(const Tensor& x) { return x.size(-1) == 0 ? 0 : x.numel() / x.size(-1); }
@@ -30,6 +32,10 @@ inline std::int64_t rows_of(const Tensor& x) { return x.size(-1) == 0 ? 0 : x.nu
 // The checked dimensions of an operation `op` on x (N,H,W,C) and w (K,C/groups,R,S): what kernels are called with.
 // Weights that are not trained get a key, so that kernels may keep a packed copy.
 kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o);
-kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o);
+kernels::Conv2d conv_dims(const char* op, const Shape& x, const Tensor& w, const ConvOptions& o);
+kernels::Pool2d pool_dims(const char* op, const Shape& x, const PoolOptions& o);
+inline kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o) {
+  return pool_dims(op, x.shape(), o);
+}
 
 }  // namespace pen::ops

@@ -36,16 +36,20 @@ WinogradScope::WinogradScope(bool allowed) : before_(winograd_allowed) { winogra
 WinogradScope::~WinogradScope() { winograd_allowed = before_; }
 
 kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o) {
+  PEN_CHECK(x.dtype() == w.dtype() && x.device() == w.device(), op, ": x and w differ in dtype or device");
+  return conv_dims(op, x.shape(), w, o);
+}
+
+kernels::Conv2d conv_dims(const char* op, const Shape& x, const Tensor& w, const ConvOptions& o) {
   check_dims(op, "x", x, 4);
   check_dims(op, "w", w, 4);
-  PEN_CHECK(x.dtype() == w.dtype() && x.device() == w.device(), op, ": x and w differ in dtype or device");
   PEN_CHECK(o.stride >= 1 && o.pad >= 0 && o.dilation >= 1 && o.groups >= 1, op, ": stride ", o.stride, ", pad ", o.pad,
             ", dilation ", o.dilation, ", groups ", o.groups);
   kernels::Conv2d d{};
-  d.n = x.size(0), d.h = x.size(1), d.w = x.size(2), d.c = x.size(3);
+  d.n = x[0], d.h = x[1], d.w = x[2], d.c = x[3];
   d.k = w.size(0), d.r = w.size(2), d.s = w.size(3);
   d.stride = o.stride, d.pad = o.pad, d.dilation = o.dilation, d.groups = o.groups;
-  PEN_CHECK(d.c % o.groups == 0 && d.k % o.groups == 0 && w.size(1) * o.groups == d.c, op, ": x ", to_string(x.shape()),
+  PEN_CHECK(d.c % o.groups == 0 && d.k % o.groups == 0 && w.size(1) * o.groups == d.c, op, ": x ", to_string(x),
             " and w ", to_string(w.shape()), " in ", o.groups, " groups");
   const std::int64_t span_h = o.dilation * (d.r - 1) + 1, span_w = o.dilation * (d.s - 1) + 1;
   PEN_CHECK(d.h + 2 * o.pad >= span_h && d.w + 2 * o.pad >= span_w, op, ": kernel span ", span_h, "x", span_w,
@@ -56,10 +60,10 @@ kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, cons
   return d;
 }
 
-kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o) {
+kernels::Pool2d pool_dims(const char* op, const Shape& x, const PoolOptions& o) {
   check_dims(op, "x", x, 4);
   kernels::Pool2d d{};
-  d.n = x.size(0), d.h = x.size(1), d.w = x.size(2), d.c = x.size(3);
+  d.n = x[0], d.h = x[1], d.w = x[2], d.c = x[3];
   d.k = o.k, d.stride = o.stride, d.pad = o.pad;
   PEN_CHECK(o.k >= 1 && o.k <= 15 && o.stride >= 1 && o.pad >= 0 && 2 * o.pad <= o.k, op, ": window ", o.k, ", stride ",
             o.stride, ", pad ", o.pad, " (window at most 15, pad at most half of it)");

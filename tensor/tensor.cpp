@@ -115,7 +115,9 @@ void* Tensor::write(DType dtype) {
 std::uint64_t Tensor::version() const { return checked().storage->version(); }
 std::uint64_t Tensor::storage_id() const { return checked().storage->id(); }
 bool Tensor::shares_storage(const Tensor& other) const { return checked().storage == other.checked().storage; }
-bool Tensor::unique() const { return impl_ && impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
+bool Tensor::unique() const {
+  return impl_ && impl_.use_count() == 1 && impl_->storage.use_count() == 1 && !impl_->storage->is_window();
+}
 
 void Tensor::copy_out(void* to, DType dtype) const {
   const std::size_t bytes = static_cast<std::size_t>(numel()) * size_of(dtype);
@@ -188,6 +190,17 @@ Tensor Tensor::view(Shape target) const {
   PEN_CHECK(numel_of(target) == numel(), "a tensor of shape ", to_string(shape()), " cannot be seen as ",
             to_string(target));
   return make(std::move(target), dtype(), checked().storage);
+}
+
+Tensor Tensor::window(std::int64_t begin, std::int64_t count) const {
+  PEN_CHECK(!shape().empty() && begin >= 0 && count >= 0 && begin <= size(0) - count, "a tensor of shape ",
+            to_string(shape()), " has no slices ", begin, " to ", begin + count);
+  Shape part = shape();
+  part[0] = count;
+  const std::size_t each = count ? static_cast<std::size_t>(numel_of(part) / count) * size_of(dtype()) : 0;
+  auto storage = std::make_shared<Storage>(checked().storage, static_cast<std::size_t>(begin) * each,
+                                           static_cast<std::size_t>(count) * each);
+  return make(std::move(part), dtype(), std::move(storage));
 }
 
 bool Tensor::requires_grad() const { return impl_ && (impl_->requires_grad || impl_->node); }

@@ -55,7 +55,7 @@ class Tensor {
   std::uint64_t version() const;
   std::uint64_t storage_id() const;
   bool shares_storage(const Tensor& other) const;
-  // Whether no other tensor holds this storage, so that it may be overwritten.
+  // Whether no other tensor holds this storage, so that it may be overwritten. Never of a window.
   bool unique() const;
 
   // All elements on the CPU.
@@ -75,6 +75,9 @@ class Tensor {
   void copy_from(const Tensor& other);  // same shape and dtype; counts as a modification
   // The same elements under another shape (no history; ops::reshape keeps it). An Error if the sizes differ.
   Tensor view(Shape shape) const;
+  // A window: `count` slices of the first dimension from `begin`, in the same memory, without history. Writing through
+  // it is a modification of the whole. An Error if they do not lie inside.
+  Tensor window(std::int64_t begin, std::int64_t count) const;
 
   // ---- autograd
   bool requires_grad() const;  // of a leaf: as set; of a result: it has a history

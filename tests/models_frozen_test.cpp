@@ -3,8 +3,11 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
+#include "base/parallel.h"
 #include "kernels/kernels.h"
+#include "layers/frozen_plan.h"
 #include "models/frozen_classifier.h"
 #include "tests/compare.h"
 #include "tests/golden_state.h"
@@ -76,7 +79,7 @@ TEST_CASE("a frozen classifier answers as its original: both kinds of block, odd
         const Tensor x = images(3, size, dtype);
         for (const bool winograd : {false, true}) {
           CAPTURE(winograd);
-          const auto frozen = freeze(*net, winograd);
+          const auto frozen = freeze(*net, {.winograd = winograd});
           REQUIRE(frozen);
           CHECK(frozen->arch() == net->arch());
           CHECK(frozen->tap_widths() == net->tap_widths());
@@ -119,7 +122,7 @@ TEST_CASE("a frozen classifier: both sides of a mask in one batch, and the gradi
       CAPTURE(arch);
       CAPTURE(name_of(dtype));
       const auto net = network(arch, dtype, arch == "resnet20" ? 0.5 : 0.125);
-      const auto frozen = freeze(*net, true);
+      const auto frozen = freeze(*net, {.winograd = true});
       const Tensor x = images(3, size, dtype);
       const Tensor m =
           ops::sigmoid(Tensor::from(test::fill("frozen.m", {3, size, size, 1}), {3, size, size, 1}).to(dtype));
@@ -145,6 +148,57 @@ TEST_CASE("a frozen classifier: both sides of a mask in one batch, and the gradi
   const Tensor x = images(2, 32, DType::f32);
   CHECK_THROWS_WITH_AS(frozen->masked_logits(x, Tensor::zeros({2, 32, 31, 1})),
                        doctest::Contains("masked_logits: mask"), Error);
+}
+
+// The cache that FreezeOptions asks for decides how many images go together, never what comes out.
+TEST_CASE("a frozen classifier: one image at a time, some, or all of them") {
+  for (const auto& [arch, size] : {std::pair<std::string, std::int64_t>{"resnet50", 64}, {"resnet20", 32}}) {
+    CAPTURE(arch);
+    const auto net = network(arch, DType::f64, arch == "resnet20" ? 0.5 : 0.125);
+    FrozenSteps steps;
+    REQUIRE(net->describe(steps));
+    const Tensor x = images(5, size, DType::f64);
+    const Tensor m = ops::sigmoid(Tensor::from(test::fill("frozen.m", {5, size, size, 1}), {5, size, size, 1}))
+                         .to(DType::f64)
+                         .detach();
+    const auto answer = [&](std::int64_t bytes) {
+      const auto frozen = freeze(*net, {.cache_bytes = bytes});
+      Answer out = ask(*frozen, x);
+      Tensor leaf = m.clone();
+      leaf.set_requires_grad(true);
+      backward(frozen->masked_logits(x, leaf), Tensor::from(test::fill("frozen.dy", {10, 7}), {10, 7}).to(DType::f64));
+      out.taps.push_back(leaf.grad().to_vector<double>());
+      return out;
+    };
+    const Answer whole = answer(std::int64_t{1} << 40);
+    std::set<std::vector<std::int64_t>> seen;
+    for (const std::int64_t bytes : {1, 40'000, 90'000, 150'000}) {
+      CAPTURE(bytes);
+      const FrozenPlan plan(steps, {.cache_bytes = bytes / threads()});
+      std::vector<std::int64_t> groups;
+      for (const Stretch& s : stretches_of(plan, x.shape(), DType::f64, {}).list) groups.push_back(s.groups(5));
+      seen.insert(groups);
+      check_same(answer(bytes / threads()), whole, DType::f64);
+    }
+    CHECK(seen.size() >= 3);  // the sizes above do differ in what they lead to
+  }
+}
+
+TEST_CASE("a frozen ResNet-50 at 224: two images at a time fill the caches in its first stage, eight in the third") {
+  const auto net = network("resnet50", DType::f32, 1);
+  FrozenSteps steps;
+  REQUIRE(net->describe(steps));
+  const FrozenPlan plan(std::move(steps), {.cache_bytes = (std::int64_t{7} << 20) / threads()});
+  const Shape x{16, 224, 224, 3};
+  std::vector<std::int64_t> images, last_channels;
+  const Stretches stretches = stretches_of(plan, x, DType::f32, {});
+  for (const Stretch& s : stretches.list) {
+    images.push_back(s.images);
+    last_channels.push_back(stretches.shapes[s.last].back());
+  }
+  CHECK(images == std::vector<std::int64_t>{2, 4, 9, 16});
+  CHECK(last_channels == std::vector<std::int64_t>{512, 1024, 2048, 7});  // the first blocks read what came before
+  CHECK(stretches_of(plan, x, DType::f32, {Device::Kind::cuda, 0}).list.size() == 1);
 }
 
 // 8 bits of mantissa through some fifty layers, with wider sums. The gradient's distance is that of the ReLUs that fall

@@ -124,7 +124,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::unique_ptr<Classifier> frozen;
   if (options.mode == "infer") {
     masker.eval();
-    if (options.fuse) frozen = freeze(*classifier, options.winograd);
+    if (options.fuse) frozen = freeze(*classifier, {.winograd = options.winograd});
     Classifier& judge = frozen ? *frozen : *classifier;
     runs.emplace_back([&, first = !options.gradient.empty()](const StepBatch& batch) mutable {
       const Inferred seen = infer(judge, masker, batch);

@@ -85,7 +85,7 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
 
 Classifier& TrainStep::fixed_classifier() {
   if (!options_.fuse) return classifier_;
-  if (!frozen_) frozen_ = freeze(classifier_, options_.winograd);
+  if (!frozen_) frozen_ = freeze(classifier_, {.winograd = options_.winograd});
   return frozen_ ? *frozen_ : classifier_;  // not every kind of network has a frozen form
 }
 
