@@ -176,6 +176,7 @@ void event_wait(void*) {}
   void name parameters {                                                                      \
     Launch(#name, [](const auto&... given) { shared::name<cpu::Exec>(given...); }) arguments; \
   }
+#define PEN_KERNEL_tuned PEN_KERNEL_shared
 #include "kernels/every_type.def"
 #undef PEN_KERNEL_OF
 
@@ -225,6 +226,7 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, con
 
 #define PEN_KERNEL_OF(kind, name, parameters, arguments) PEN_RUN_##kind(name, parameters, arguments)
 #define PEN_RUN_shared(name, parameters, arguments)
+#define PEN_RUN_tuned(name, parameters, arguments)
 #define PEN_RUN_library(name, parameters, arguments)                             \
   void name parameters {                                                         \
     Launch(#name, [](const auto&... given) { body::name(given...); }) arguments; \

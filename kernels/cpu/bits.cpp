@@ -8,9 +8,11 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "base/parallel.h"
 #include "kernels/cpu/dnnl_common.h"
+#include "kernels/kernels.h"
 
 namespace pen::kernels::cpu {
 namespace {
@@ -74,21 +76,36 @@ const std::uint8_t* bytes_of_bits(std::int64_t n, const std::uint8_t* bits) {
 }
 
 template <class T>
-void gate_bits(std::int64_t n, const std::uint8_t* bits, T* y) {
+void gate_bits(std::int64_t n, const std::uint8_t* bits, const T* from, T* to) {
   parallel_for(bit_bytes(n), grain, [&](std::int64_t begin, std::int64_t end) {
     std::int64_t j = begin;
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, float>)
+      for (; j + 2 <= std::min(end, n / 8); j += 2) {
+        __mmask16 two;
+        std::memcpy(&two, bits + j, sizeof two);
+        _mm512_storeu_ps(to + 8 * j, _mm512_maskz_loadu_ps(two, from + 8 * j));
+      }
+#endif
     for (; j < std::min(end, n / 8); ++j) {
-      T* const eight = y + 8 * j;
       const unsigned byte = bits[j];
-      for (int i = 0; i < 8; ++i) eight[i] = byte >> i & 1 ? eight[i] : T(0);
+      for (int i = 0; i < 8; ++i) to[8 * j + i] = byte >> i & 1 ? from[8 * j + i] : T(0);
     }
-    for (std::int64_t i = 8 * j; i < std::min(8 * end, n); ++i) y[i] = bits[j] >> i % 8 & 1 ? y[i] : T(0);
+    for (std::int64_t i = 8 * j; i < std::min(8 * end, n); ++i) to[i] = bits[j] >> i % 8 & 1 ? from[i] : T(0);
   });
 }
 
 template void pack_positive<float>(std::int64_t, const float*, std::uint8_t*);
 template void pack_positive<bf16>(std::int64_t, const bf16*, std::uint8_t*);
-template void gate_bits<float>(std::int64_t, const std::uint8_t*, float*);
-template void gate_bits<bf16>(std::int64_t, const std::uint8_t*, bf16*);
+
+#define PEN_DEFINE(T)                                                                       \
+  template void gate_bits<T>(std::int64_t, const std::uint8_t*, const T*, T*);              \
+  void gate(const Context&, std::int64_t n, const T* dy, const std::uint8_t* open, T* dx) { \
+    gate_bits(n, open, dy, dx);                                                             \
+  }
+PEN_DEFINE(float)
+PEN_DEFINE(double)
+PEN_DEFINE(bf16)
+#undef PEN_DEFINE
 
 }  // namespace pen::kernels::cpu

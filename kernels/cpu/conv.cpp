@@ -1,6 +1,7 @@
-// Convolution on oneDNN.
+// Convolution on oneDNN, and where our own loops take its place.
 #include "kernels/cpu/conv_phases.h"
 #include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/conv_single.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/kernels.h"
 
@@ -48,6 +49,7 @@ bool empty(const Conv2d& d) { return d.n == 0; }
 void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, float* y) {
   if (empty(d)) return;
   if (winograd_suits(d)) return cpu::conv2d_fused_fwd(ctx, d, x, w, b, nullptr, false, y, nullptr);
+  if (single_suits(d)) return single_forward(d, x, w, b, y);
   guarded("conv2d_fwd", [&] {
     const ConvPlan& plan = forward_plan(d, b != nullptr);
     std::unordered_map<int, memory> arguments{
@@ -81,6 +83,7 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, cons
     if (accum == Accum::write) cpu::fill(ctx, size, 0.0, dw);
     return;
   }
+  if (single_suits(d)) return single_weight_gradient(d, x, dy, accum, dw);
   guarded("conv2d_bwd_weight", [&] {
     const ConvPlan& plan = weight_plan(d);
     const bool direct = !plan.packed && accum == Accum::write;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #include "base/parallel.h"
 #include "kernels/cpu/winograd_tile.h"
@@ -75,22 +74,19 @@ void transform_input(const Conv2d& d, const Tiles& all, int64_t first, int64_t t
 
 // What follows the sums, for one vector at y[at].
 template <bool residual, bool relu, bool gated, bool marks>
-void store(const Epilogue& e, const float* sums, int64_t at, float* y) {
-  using Bits = std::conditional_t<lanes == 16, std::uint16_t, std::uint8_t>;  // whole bytes: at is a multiple of lanes
-  Bits open = 0;
-  if constexpr (gated) std::memcpy(&open, e.open + at / 8, sizeof open);
-  unsigned marked = 0;
-  for (int64_t c = 0; c < lanes; ++c) {
-    float v = sums[c];
-    if constexpr (residual) v += e.residual[at + c];
-    if constexpr (relu) v = v < 0 ? 0 : v;
-    if constexpr (gated) v = open >> c & 1 ? v : 0;
-    y[at + c] = v;
-    if constexpr (marks) marked |= static_cast<unsigned>(v > 0) << c;
+void store(const Epilogue& e, const Vector* sums, int64_t at, float* y) {
+  Vector v = *sums;
+  if constexpr (residual) v += *reinterpret_cast<const Vector*>(e.residual + at);
+  if constexpr (relu) v = v < Vector{} ? Vector{} : v;
+  if constexpr (gated) {
+    LaneBits open;  // whole bytes: at is a multiple of lanes
+    std::memcpy(&open, e.open + at / 8, sizeof open);
+    keep_lanes(open, &v);
   }
+  *reinterpret_cast<Vector*>(y + at) = v;
   if constexpr (marks) {
-    const auto bits = static_cast<Bits>(marked);
-    std::memcpy(e.positive + at / 8, &bits, sizeof bits);
+    const LaneBits positive = positive_lanes(&v);
+    std::memcpy(e.positive + at / 8, &positive, sizeof positive);
   }
 }
 
@@ -113,8 +109,7 @@ void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tile
         for (int64_t i = 0; i < step * step; ++i) out[i] += *reinterpret_cast<const Vector*>(b + k);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < columns; ++j)
-          store<chosen...>(e, reinterpret_cast<const float*>(out + 4 * i + j),
-                           ((n * d.p + top + i) * d.q + left + j) * d.k + k, y);
+          store<chosen...>(e, out + 4 * i + j, ((n * d.p + top + i) * d.q + left + j) * d.k + k, y);
     }
   }
 }

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 namespace pen::kernels::cpu {
 
@@ -13,6 +17,31 @@ constexpr std::int64_t lanes = 8, block_rows = 6;
 // Loads and stores through it need no alignment. Functions take pointers to it: by value, its ABI depends on the
 // target.
 using Vector [[gnu::vector_size(lanes * sizeof(float)), gnu::aligned(4), gnu::may_alias]] = float;
+
+static_assert(lanes % 8 == 0, "the bits of a vector are whole bytes");
+
+// A bit for each lane, the first lane's the lowest: 1 where v > 0; and v where its bit is 1, else 0.
+#if defined(__AVX512F__)
+inline std::uint16_t positive_lanes(const Vector* v) {
+  return _mm512_cmp_ps_mask(_mm512_loadu_ps(v), _mm512_setzero_ps(), _CMP_GT_OQ);
+}
+inline void keep_lanes(std::uint16_t open, Vector* v) { _mm512_storeu_ps(v, _mm512_maskz_loadu_ps(open, v)); }
+#else
+inline std::uint8_t positive_lanes(const Vector* v) {
+#if defined(__AVX__)
+  return static_cast<std::uint8_t>(_mm256_movemask_ps(
+      _mm256_cmp_ps(_mm256_loadu_ps(reinterpret_cast<const float*>(v)), _mm256_setzero_ps(), _CMP_GT_OQ)));
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < lanes; ++i) bits |= static_cast<unsigned>((*v)[i] > 0) << i;
+  return static_cast<std::uint8_t>(bits);
+#endif
+}
+inline void keep_lanes(std::uint8_t open, Vector* v) {
+  for (int i = 0; i < lanes; ++i) (*v)[i] = open >> i & 1 ? (*v)[i] : 0;
+}
+#endif
+using LaneBits = decltype(positive_lanes(nullptr));
 
 // c (m,n) = a b, or c += a b. Element (i,l) of a is a[i * a_row + l * a_inner], row l of b begins at b + l * b_row, row
 // i of c at c + i * c_row; n is a multiple of `lanes`. Each element's products are added in the order of l, whatever m

@@ -11,6 +11,7 @@ namespace pen::kernels::cuda {
   void name parameters {                                 \
     named(#name, [&] { shared::name<Exec> arguments; }); \
   }
+#define PEN_KERNEL_tuned PEN_KERNEL_shared
 #include "kernels/every_type.def"
 
 }  // namespace pen::kernels::cuda

@@ -9,6 +9,7 @@ namespace pen::kernels::ref {
 #define PEN_KERNEL_library(name, parameters, arguments)
 #define PEN_KERNEL_shared(name, parameters, arguments) \
   void name parameters { shared::name<Exec> arguments; }
+#define PEN_KERNEL_tuned PEN_KERNEL_shared
 #include "kernels/every_type.def"
 
 }  // namespace pen::kernels::ref
