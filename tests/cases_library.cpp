@@ -52,6 +52,8 @@ std::vector<NamedConv> convolutions() {
         .stride = 2,
         .pad = 4,
         .dilation = 3}},
+      {"3x3 by Winograd, more tiles than go together",
+       {.n = 2, .h = 28, .w = 31, .c = 32, .k = 32, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
       {"3x3 too narrow for Winograd",
        {.n = 2, .h = 9, .w = 6, .c = 24, .k = 16, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
   };

@@ -84,6 +84,7 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, cons
     return;
   }
   if (single_suits(d)) return single_weight_gradient(d, x, dy, accum, dw);
+  if (winograd_suits(d)) return winograd_weight_gradient(d, x, dy, accum, dw);
   guarded("conv2d_bwd_weight", [&] {
     const ConvPlan& plan = weight_plan(d);
     const bool direct = !plan.packed && accum == Accum::write;

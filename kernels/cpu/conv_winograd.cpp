@@ -4,30 +4,21 @@
 #include <cstring>
 
 #include "base/parallel.h"
-#include "kernels/cpu/winograd_tile.h"
+#include "kernels/cpu/winograd_walk.h"
 
 namespace pen::kernels::cpu {
 namespace {
 
 using std::int64_t;
+using tile::apart;
+using tile::points;
+using tile::step;
+using tile::Tiles;
 
-constexpr int64_t block = 16;   // channels come in multiples of it
-constexpr int64_t points = 36;  // of a tile: 6 x 6 inputs give 4 x 4 outputs
-constexpr int64_t step = 4;     // from tile to tile
-constexpr int64_t apart = 16;   // between rows: lengths of powers of two would push each other out of the cache
-constexpr int64_t most_wide = 2048;
+constexpr int64_t block = 16;  // channels come in multiples of it
 // Transformed weights are four times as large. Those of ResNet-50's last stage would be 38 MB for each layer and
 // direction, a fifth of the memory of a FIX step, for a few hundredths of its time.
 constexpr int64_t most_weights = 256 * 256;
-
-alignas(64) constexpr float zeros[most_wide] = {};  // what lies beyond the edge
-
-struct Tiles {
-  explicit Tiles(const Conv2d& d) : rows((d.p + step - 1) / step), columns((d.q + step - 1) / step) {
-    count = d.n * rows * columns;
-  }
-  int64_t rows, columns, count;
-};
 
 // u (36,C,K + apart) = G w G^T for w (K,C,3,3)
 void transform_weights(int64_t k, int64_t c, const float* w, float* u) {
@@ -47,29 +38,6 @@ void transform_weights(int64_t k, int64_t c, const float* w, float* u) {
       }
     }
   });
-}
-
-// v (36,tiles,C + apart) = B^T x B for the tiles from `first`
-void transform_input(const Conv2d& d, const Tiles& all, int64_t first, int64_t tiles, const float* x, float* v) {
-  const int64_t row = d.c + apart;
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t n = (first + t) / (all.rows * all.columns), at = (first + t) % (all.rows * all.columns);
-    const int64_t top = at / all.columns * step - 1, left = at % all.columns * step - 1;
-    const float* from[points];
-    for (int64_t i = 0; i < 6; ++i)
-      for (int64_t j = 0; j < 6; ++j) {
-        const int64_t h = top + i, w = left + j;
-        const bool inside = h >= 0 && h < d.h && w >= 0 && w < d.w;
-        from[i * 6 + j] = inside ? x + ((n * d.h + h) * d.w + w) * d.c : zeros;
-      }
-    for (int64_t c = 0; c < d.c; c += lanes) {
-      Vector in[points], half[points], out[points];
-      for (int64_t e = 0; e < points; ++e) in[e] = *reinterpret_cast<const Vector*>(from[e] + c);
-      for (int j = 0; j < 6; ++j) tile::input(in + j, half + j, 6);
-      for (int i = 0; i < 6; ++i) tile::input(half + 6 * i, out + 6 * i, 1);
-      for (int64_t e = 0; e < points; ++e) *reinterpret_cast<Vector*>(v + (e * tiles + t) * row + c) = out[e];
-    }
-  }
 }
 
 // What follows the sums, for one vector at y[at].
@@ -97,8 +65,7 @@ void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tile
                   const Epilogue& e, float* y) {
   const int64_t row = d.k + apart;
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t n = (first + t) / (all.rows * all.columns), at = (first + t) % (all.rows * all.columns);
-    const int64_t top = at / all.columns * step, left = at % all.columns * step;
+    const auto [n, top, left] = all.place(first + t);
     const int64_t rows = std::min(step, d.p - top), columns = std::min(step, d.q - left);
     for (int64_t k = 0; k < d.k; k += lanes) {
       Vector in[points], half[4 * 6], out[4 * 4];
@@ -137,7 +104,7 @@ bool winograd_suits(const Conv2d& d) {
   if (!d.winograd) return false;
   if (d.r != 3 || d.s != 3 || d.stride != 1 || d.dilation != 1 || d.groups != 1 || d.pad != 1) return false;
   if (d.c % block || d.k % block || d.c < 2 * block || d.k < 2 * block || d.h < 4 || d.w < 4) return false;
-  return d.c * d.k <= most_weights && d.c <= most_wide;
+  return d.c * d.k <= most_weights && d.c <= tile::most_wide;
 }
 
 void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
@@ -157,7 +124,7 @@ void winograd(const Conv2d& d, const float* x, WeightName name, const std::funct
     auto* const m = static_cast<float*>(scratch(static_cast<std::size_t>(points * chunk * m_row) * sizeof(float), 3));
     for (int64_t first = begin; first < end; first += chunk) {
       const int64_t tiles = std::min(chunk, end - first);
-      transform_input(d, all, first, tiles, x, v);
+      tile::transform_input(d, all, first, tiles, tiles, x, v);
       for (int64_t e = 0; e < points; ++e)
         small_product(
             {.m = tiles, .n = d.k, .inner = d.c, .a_row = v_row, .a_inner = 1, .b_row = m_row, .c_row = m_row},

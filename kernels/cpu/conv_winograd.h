@@ -25,4 +25,7 @@ bool winograd_suits(const Conv2d& d);
 void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
               const float* b, const Epilogue& after, float* y);
 
+// dw (K,C,3,3) from x and dy (N,P,Q,K). Only where winograd_suits.
+void winograd_weight_gradient(const Conv2d& d, const float* x, const float* dy, Accum accum, float* dw);
+
 }  // namespace pen::kernels::cpu

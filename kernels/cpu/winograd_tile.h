@@ -32,9 +32,23 @@ inline void output(const Vector* in, int in_step, Vector* out, int out_step) {
   out[3 * out_step] = a * a2 * difference_a + b * b2 * difference_b + in[5 * in_step];
 }
 
+// out (6) = A in (4): of an output's gradient
+inline void output_back(const Vector* in, int in_step, Vector* out, int out_step) {
+  const Vector even_a = in[0] + a2 * in[2 * in_step], odd_a = a * in[in_step] + a * a2 * in[3 * in_step];
+  const Vector even_b = in[0] + b2 * in[2 * in_step], odd_b = b * in[in_step] + b * b2 * in[3 * in_step];
+  out[0] = in[0];
+  out[out_step] = even_a + odd_a;
+  out[2 * out_step] = even_a - odd_a;
+  out[3 * out_step] = even_b + odd_b;
+  out[4 * out_step] = even_b - odd_b;
+  out[5 * out_step] = in[3 * in_step];
+}
+
+// Of the three rows of G: 1/(a^2 b^2), 1/(2 a^2 (a^2 - b^2)), 1/(2 b^2 (b^2 - a^2)).
+constexpr float origin = 1 / (a2 * b2), at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2));
+
 // out (6) = G in (3)
 inline void filter(const Vector* in, int in_step, Vector* out, int out_step) {
-  constexpr float origin = 1 / (a2 * b2), at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2));
   const Vector even_a = at_a * in[0] + at_a * a2 * in[2 * in_step], odd_a = at_a * a * in[in_step];
   const Vector even_b = at_b * in[0] + at_b * b2 * in[2 * in_step], odd_b = at_b * b * in[in_step];
   out[0] = origin * in[0];
@@ -43,6 +57,15 @@ inline void filter(const Vector* in, int in_step, Vector* out, int out_step) {
   out[3 * out_step] = even_b + odd_b;
   out[4 * out_step] = even_b - odd_b;
   out[5 * out_step] = in[2 * in_step];
+}
+
+// out (3) = G^T in (6): to a filter's gradient
+inline void filter_back(const Vector* in, int in_step, Vector* out, int out_step) {
+  const Vector sum_a = in[in_step] + in[2 * in_step], difference_a = in[in_step] - in[2 * in_step];
+  const Vector sum_b = in[3 * in_step] + in[4 * in_step], difference_b = in[3 * in_step] - in[4 * in_step];
+  out[0] = origin * in[0] + at_a * sum_a + at_b * sum_b;
+  out[out_step] = at_a * a * difference_a + at_b * b * difference_b;
+  out[2 * out_step] = at_a * a2 * sum_a + at_b * b2 * sum_b + in[5 * in_step];
 }
 
 }  // namespace pen::kernels::cpu::tile
