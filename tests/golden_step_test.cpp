@@ -231,10 +231,14 @@ void check_fix(DType dtype, const std::string& variant, std::vector<int> layers)
   CHECK_MESSAGE(input.ok, input.message);
 
   const double tolerance = dtype == DType::f64 ? 1e-7 : 1e-4;
+  // Behind an update by Adam (see check_after_update) the same source with other instruction sets and thread counts
+  // puts mask_std of all taps 0.02 to 1.01 times 1e-4 from the recording.
+  const double updated = dtype == DType::f64 ? 1e-7 : 4e-4;
   for (int i = 0; i < 2; ++i)
-    c.check_log(variant + ".step" + std::to_string(i) + ".log.", c.step->train(c.batch, i, c.draws), tolerance);
+    c.check_log(variant + ".step" + std::to_string(i) + ".log.", c.step->train(c.batch, i, c.draws),
+                i == 0 ? tolerance : updated);
   c.check_state(variant + ".masker.", *c.masker, false, 1);
-  c.check_log(variant + ".val.step0.log.", c.step->validate(c.batch, c.draws), tolerance);
+  c.check_log(variant + ".val.step0.log.", c.step->validate(c.batch, c.draws), updated);
   c.check_state(variant + ".val.masker.", *c.masker, false, 1);  // validation changes nothing
 }
 
