@@ -28,7 +28,7 @@ namespace cuda {
 // One line of the list, for tables and for the tests that guard its completeness.
 struct KernelInfo {
   const char* name;
-  const char* kind;  // "library" or "shared"
+  const char* kind;  // "library", "shared" or "tuned"
 };
 const KernelInfo* kernel_list(std::size_t& count);
 

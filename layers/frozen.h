@@ -58,8 +58,8 @@ struct FreezeOptions {
   // Activations, their gradients and the convolutions' weights are bf16 inside (of a float32 network); sums, biases,
   // the mean over the image, logits, taps and gradients that leave it are float32.
   bool narrow = false;
-  // On the CPU as few images go through a stretch of steps at a time as keep its largest value within this for each
-  // thread: what of a value stays in the caches until the next step reads it, others' share of them deducted.
+  // On the CPU so many images go through a stretch of steps at a time: cache_bytes * threads / bytes of one image's
+  // largest value in it, at least one. What of a value stays in the caches until the next step reads it.
   std::int64_t cache_bytes = std::int64_t{7} << 19;
 };
 

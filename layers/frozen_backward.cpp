@@ -12,8 +12,6 @@ using ops::empty_with;
 using Step = FrozenPlan::Step;
 using Kind = FrozenPlan::Kind;
 
-bool reusable(const Tensor& sum) { return sum.defined() && sum.unique() && !sum.device().is_cuda(); }
-
 // Some images back through a stretch. The gradient of a value is complete when its first reader, the last one here, has
 // added its part; with that part goes the gate of the ReLU that made the value.
 class BackwardGroup {
@@ -124,7 +122,7 @@ class BackwardGroup {
   std::vector<int> missing_;  // by value: readers whose part is still to come
 };
 
-// The gradient of value `stop`, which no step before it and none but those after it read.
+// The gradient of value `stop`; every step that reads it comes after all that do not lead to it.
 Tensor back_to(const FrozenPlan& plan, const Pass& pass, Tensor dy, std::size_t stop) {
   for (std::size_t p = pass.parts.size(); p-- > 0;) {
     const Pass::Part& part = pass.parts[p];

@@ -10,11 +10,6 @@ using ops::empty_with;
 using Step = FrozenPlan::Step;
 using Kind = FrozenPlan::Kind;
 
-// Whether a sum may be written over its residual. On a GPU the library would need a copy of the residual.
-bool reusable(const Tensor& residual) {
-  return residual.defined() && residual.unique() && !residual.device().is_cuda();
-}
-
 // Some images through one stretch.
 class ForwardGroup {
  public:

@@ -19,6 +19,7 @@ Shape result_of(const FrozenPlan::Step& s, const Shape& x) {
       return {d.n, d.p, d.q, d.c};
     }
     case FrozenPlan::Kind::global_pool:
+      ops::check_dims("frozen network", "x", x, 4);
       return {x[0], x[3]};
     case FrozenPlan::Kind::linear:
       break;

@@ -28,6 +28,11 @@ struct FrozenPlan {
   std::size_t values() const { return steps().size() + 1; }
 };
 
+// Whether a sum may be written over its residual. On a GPU the library would need a copy of the residual.
+inline bool reusable(const Tensor& residual) {
+  return residual.defined() && residual.unique() && !residual.device().is_cuda();
+}
+
 inline std::size_t at(FrozenSteps::Value v) { return static_cast<std::size_t>(v); }
 
 // Calls f.template operator()<T>(), T the type of activations: bf16, or as everywhere.

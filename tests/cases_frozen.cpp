@@ -73,13 +73,14 @@ void add_frozen_cases(Registry& reg) {
       }
   for (const NamedConv& c : convolutions())
     if (c.d.groups == 1) add_mask(reg, c);
-  for (const int64_t n : {0, 1, 37, 20000})
-    reg.add16("gate", str(n), elementwise, [=](auto& b) -> Call {
-      const auto* dy = b.in("dy", n);
-      const auto* open = b.in_bytes("open", gates(n));
-      auto* dx = b.out("dx", n);
-      return [=](const Context& ctx) { gate(ctx, n, dy, open, dx); };
-    });
+  for (const int64_t n : {0, 1, 37, 20000, 100003})
+    for (const bool in_place : {false, true})
+      reg.add16("gate", str(n, in_place ? ", in place" : ""), elementwise, [=](auto& b) -> Call {
+        const auto* open = b.in_bytes("open", gates(n));
+        auto* dx = in_place ? b.inout("dx", n) : b.out("dx", n);
+        const auto* dy = in_place ? dx : b.in("dy", n);
+        return [=](const Context& ctx) { gate(ctx, n, dy, open, dx); };
+      });
   // In 16 bit beside the general cases of these kernels.
   reg.add16("sum_middle", "3x49x40, frozen", summed, [=](auto& b) -> Call {
     const auto* x = b.in("x", 3 * 49 * 40);

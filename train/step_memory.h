@@ -18,7 +18,8 @@ struct MemoryAtStart {
 };
 MemoryAtStart memory_at_start(Device device);
 
-// Bytes of tensors at a step's peak, as a line over the batch size.
+// Bytes of tensors at a step's peak, as a line over the batch size. (Where the CPU has so many threads that the few
+// images it is measured with go through a frozen network all together, larger batches, which do not, need less.)
 struct StepMemory {
   std::uint64_t fixed = 0;      // weights, their gradients, the optimizers' moments
   std::uint64_t per_image = 0;  // at a batch that is a power of two; the allocator may round others up by a quarter

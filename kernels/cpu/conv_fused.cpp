@@ -91,9 +91,21 @@ std::vector<T> transposed_weights(const Conv2d& d, const T* w) {
   return out;
 }
 
-// Whether some window lies wholly in the padding. oneDNN 2.6.3 leaves a residual out of such an output (or adds
-// another's); no network of ours has one.
-bool misses_input(const Conv2d& d) { return d.pad > d.dilation * (d.r - 1) || d.pad > d.dilation * (d.s - 1); }
+// Whether some output along an axis has no tap inside of the input.
+bool misses_axis(std::int64_t in, std::int64_t out, std::int64_t kernel, const Conv2d& d) {
+  for (std::int64_t o = 0; o < out; ++o) {
+    bool inside = false;
+    for (std::int64_t i = 0; i < kernel && !inside; ++i) {
+      const std::int64_t at = o * d.stride - d.pad + i * d.dilation;
+      inside = at >= 0 && at < in;
+    }
+    if (!inside) return true;
+  }
+  return false;
+}
+// oneDNN 2.6.3 leaves a residual out of an output whose window reads nothing but padding (or adds another's). No
+// network of ours has such a convolution: the plain loops do.
+bool misses_input(const Conv2d& d) { return misses_axis(d.h, d.p, d.r, d) || misses_axis(d.w, d.q, d.s, d); }
 
 template <class T>
 void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const float* b, const T* residual, bool relu,
@@ -142,6 +154,7 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
   const WeightName name{d.weight_key ? ~d.weight_key : 0, d.weight_owner ? ~d.weight_owner : 0};
   if constexpr (std::is_same_v<T, float>)
     if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr}, dx);
+  if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx);
   const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
   const ConvPlan& plan = fused_plan<T>(t, false, after);
   run(t, after, dy, packed_weights(plan, name, plain), plan, nullptr, residual, open, dx);

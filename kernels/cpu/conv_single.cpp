@@ -15,7 +15,7 @@ using std::int64_t;
 constexpr int64_t side = 4;        // vectors of channels that are summed side by side
 constexpr int64_t piece_rows = 8;  // output rows whose weight gradients are summed apart, whatever the threads
 
-const Vector& vector_at(const float* x) { return *reinterpret_cast<const Vector*>(x); }
+const Vector* vector_at(const float* x) { return reinterpret_cast<const Vector*>(x); }
 
 // Input rows (or columns) for output o and each of the window's: first + i * dilation.
 int64_t first_of(const Conv2d& d, int64_t o) { return o * d.stride - d.pad; }
@@ -26,9 +26,8 @@ float sum_of(const Vector& v) {
   return sum;
 }
 
-// Outputs [q0,q1) of a row whose window's column j lies inside.
-void inside(const Conv2d& d, int64_t j, int64_t& q0, int64_t& q1) {
-  const int64_t shift = d.pad - j * d.dilation;  // input column = q * stride - shift
+// Outputs [q0,q1) of a row whose input column, q * stride - shift, lies inside.
+void inside(const Conv2d& d, int64_t shift, int64_t& q0, int64_t& q1) {
   q0 = std::clamp<int64_t>(shift > 0 ? (shift + d.stride - 1) / d.stride : 0, 0, d.q);
   const int64_t last = d.w - 1 + shift;
   q1 = last < 0 ? q0 : std::clamp<int64_t>(last / d.stride + 1, q0, d.q);
@@ -38,8 +37,9 @@ void inside(const Conv2d& d, int64_t j, int64_t& q0, int64_t& q1) {
 void add_rows(const Conv2d& d, const float* x, const float* dy, int64_t n, int64_t p0, int64_t p1, float* sums) {
   for (int64_t i = 0; i < d.r; ++i)
     for (int64_t j = 0; j < d.s; ++j) {
+      const int64_t shift = d.pad - j * d.dilation;  // input column = q * stride - shift
       int64_t q0, q1;
-      inside(d, j, q0, q1);
+      inside(d, shift, q0, q1);
       for (int64_t c = 0; c < d.c; c += side * lanes) {
         const int64_t vectors = std::min(side, (d.c - c) / lanes);
         Vector sum[side] = {};
@@ -47,10 +47,11 @@ void add_rows(const Conv2d& d, const float* x, const float* dy, int64_t n, int64
           const int64_t h = first_of(d, p) + i * d.dilation;
           if (h < 0 || h >= d.h) continue;
           const float* const given = dy + (n * d.p + p) * d.q;
-          const float* const row = x + ((n * d.h + h) * d.w + j * d.dilation - d.pad) * d.c + c;
+          const float* const row = x + (n * d.h + h) * d.w * d.c + c;
           const auto add = [&](auto count) {
             for (int64_t q = q0; q < q1; ++q)
-              for (int64_t v = 0; v < count; ++v) sum[v] += given[q] * vector_at(row + q * d.stride * d.c + v * lanes);
+              for (int64_t v = 0; v < count; ++v)
+                sum[v] += given[q] * *vector_at(row + (q * d.stride - shift) * d.c + v * lanes);
           };
           if (vectors == side)
             add(std::integral_constant<int64_t, side>{});
@@ -89,8 +90,8 @@ void single_forward(const Conv2d& d, const float* x, const float* w, const float
             int64_t c = 0;
             for (; c + side * lanes <= d.c; c += side * lanes)
               for (int64_t v = 0; v < side; ++v)
-                sum[v] += vector_at(from + c + v * lanes) * vector_at(weight + c + v * lanes);
-            for (; c < d.c; c += lanes) sum[0] += vector_at(from + c) * vector_at(weight + c);
+                sum[v] += *vector_at(from + c + v * lanes) * *vector_at(weight + c + v * lanes);
+            for (; c < d.c; c += lanes) sum[0] += *vector_at(from + c) * *vector_at(weight + c);
           }
         }
         y[row * d.q + q] = sum_of((sum[0] + sum[1]) + (sum[2] + sum[3])) + (b ? *b : 0);
@@ -108,13 +109,16 @@ void single_weight_gradient(const Conv2d& d, const float* x, const float* dy, Ac
       add_rows(d, x, dy, t / pieces, p0, std::min(p0 + piece_rows, d.p), sums.data() + t * size);
     }
   });
-  for (int64_t t = 0; t < area; ++t)
-    for (int64_t c = 0; c < d.c; ++c) {
-      float sum = accum == Accum::add ? dw[c * area + t] : 0;
-      for (int64_t piece = 0; piece < d.n * pieces; ++piece)
-        sum += sums[static_cast<std::size_t>(piece * size + t * d.c + c)];
-      dw[c * area + t] = sum;
+  parallel_for(size, 64, [&](int64_t begin, int64_t end) {  // (R,S,C)
+    std::vector<float> total(static_cast<std::size_t>(end - begin), 0.0f);
+    for (int64_t piece = 0; piece < d.n * pieces; ++piece)
+      for (int64_t i = begin; i < end; ++i)
+        total[static_cast<std::size_t>(i - begin)] += sums[static_cast<std::size_t>(piece * size + i)];
+    for (int64_t i = begin; i < end; ++i) {
+      float& to = dw[i % d.c * area + i / d.c];
+      to = (accum == Accum::add ? to : 0) + total[static_cast<std::size_t>(i - begin)];
     }
+  });
 }
 
 }  // namespace pen::kernels::cpu

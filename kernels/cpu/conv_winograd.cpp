@@ -11,11 +11,11 @@ namespace {
 
 using std::int64_t;
 using tile::apart;
+using tile::block;
 using tile::points;
 using tile::step;
 using tile::Tiles;
 
-constexpr int64_t block = 16;  // channels come in multiples of it
 // Transformed weights are four times as large. Those of ResNet-50's last stage would be 38 MB for each layer and
 // direction, a fifth of the memory of a FIX step, for a few hundredths of its time.
 constexpr int64_t most_weights = 256 * 256;
@@ -104,7 +104,7 @@ bool winograd_suits(const Conv2d& d) {
   if (!d.winograd) return false;
   if (d.r != 3 || d.s != 3 || d.stride != 1 || d.dilation != 1 || d.groups != 1 || d.pad != 1) return false;
   if (d.c % block || d.k % block || d.c < 2 * block || d.k < 2 * block || d.h < 4 || d.w < 4) return false;
-  return d.c * d.k <= most_weights && d.c <= tile::most_wide;
+  return d.c * d.k <= most_weights && std::max(d.c, d.k) <= tile::most_wide;
 }
 
 void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,

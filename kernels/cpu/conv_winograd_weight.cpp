@@ -11,10 +11,10 @@ namespace {
 
 using std::int64_t;
 using tile::apart;
+using tile::block;
 using tile::points;
 using tile::Tiles;
 
-constexpr int64_t block = 16;         // of input channels, when the sums are turned into weights
 constexpr int64_t piece = 2 * lanes;  // of output channels: what one task of the products takes
 // Transformed inputs and gradients of so many bytes are made, then read by all products before the next.
 constexpr int64_t chunk_bytes = int64_t{3} << 20, most_tiles = 96;

@@ -62,7 +62,8 @@ template <class T>
 void backward(const Resize2d& d, const T* dy, T* dx) {
   const Taps<T> down = taps<T>(d.h, d.p, d.align_corners), across = taps<T>(d.w, d.q, d.align_corners);
   const int64_t in = d.w * d.c, out = d.q * d.c;
-  parallel_for(d.n * d.h, 16384 / std::max<int64_t>(out, 1) + 1, [&](int64_t begin, int64_t end) {
+  const int64_t work = std::max<int64_t>(out, 1) * (2 * d.p / std::max<int64_t>(d.h, 1) + 1);  // of one row
+  parallel_for(d.n * d.h, 16384 / work + 1, [&](int64_t begin, int64_t end) {
     std::vector<T> line(static_cast<std::size_t>(out));  // what the readers of input row h send back, columns apart
     for (int64_t r = begin; r < end; ++r) {
       const int64_t h = r % d.h, n = r / d.h;

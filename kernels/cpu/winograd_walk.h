@@ -8,6 +8,7 @@
 
 namespace pen::kernels::cpu::tile {
 
+constexpr std::int64_t block = 16;   // channels come in multiples of it
 constexpr std::int64_t points = 36;  // of a tile: 6 x 6 inputs give 4 x 4 outputs
 constexpr std::int64_t step = 4;     // from tile to tile
 constexpr std::int64_t apart = 16;   // between rows: lengths of powers of two would push each other out of the cache
