@@ -20,10 +20,20 @@ const Vector* vector_at(const float* x) { return reinterpret_cast<const Vector*>
 // Input rows (or columns) for output o and each of the window's: first + i * dilation.
 int64_t first_of(const Conv2d& d, int64_t o) { return o * d.stride - d.pad; }
 
-float sum_of(const Vector& v) {
-  float sum = 0;
-  for (int i = 0; i < lanes; ++i) sum += v[i];
+double sum_of(const Vector& v) {
+  double sum = 0;
+  for (int i = 0; i < lanes; ++i) sum += static_cast<double>(v[i]);
   return sum;
+}
+
+// Of two vectors of c channels; beyond a vector's lanes in double.
+double product_of(int64_t c, const float* a, const float* b) {
+  Vector sum[side] = {};
+  int64_t i = 0;
+  for (; i + side * lanes <= c; i += side * lanes)
+    for (int64_t v = 0; v < side; ++v) sum[v] += *vector_at(a + i + v * lanes) * *vector_at(b + i + v * lanes);
+  for (; i < c; i += lanes) sum[0] += *vector_at(a + i) * *vector_at(b + i);
+  return sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 // Outputs [q0,q1) of a row whose input column, q * stride - shift, lies inside.
@@ -78,7 +88,7 @@ void single_forward(const Conv2d& d, const float* x, const float* w, const float
       const int64_t n = row / d.p, top = first_of(d, row % d.p);
       for (int64_t q = 0; q < d.q; ++q) {
         const int64_t left = first_of(d, q);
-        Vector sum[side] = {};
+        double total = b ? static_cast<double>(*b) : 0;
         for (int64_t i = 0; i < d.r; ++i) {
           const int64_t h = top + i * d.dilation;
           if (h < 0 || h >= d.h) continue;
@@ -86,15 +96,10 @@ void single_forward(const Conv2d& d, const float* x, const float* w, const float
             const int64_t column = left + j * d.dilation;
             if (column < 0 || column >= d.w) continue;
             const float* const from = x + ((n * d.h + h) * d.w + column) * d.c;
-            const float* const weight = turned.data() + (i * d.s + j) * d.c;
-            int64_t c = 0;
-            for (; c + side * lanes <= d.c; c += side * lanes)
-              for (int64_t v = 0; v < side; ++v)
-                sum[v] += *vector_at(from + c + v * lanes) * *vector_at(weight + c + v * lanes);
-            for (; c < d.c; c += lanes) sum[0] += *vector_at(from + c) * *vector_at(weight + c);
+            total += product_of(d.c, from, turned.data() + (i * d.s + j) * d.c);
           }
         }
-        y[row * d.q + q] = sum_of((sum[0] + sum[1]) + (sum[2] + sum[3])) + (b ? *b : 0);
+        y[row * d.q + q] = static_cast<float>(total);
       }
     }
   });
@@ -110,13 +115,15 @@ void single_weight_gradient(const Conv2d& d, const float* x, const float* dy, Ac
     }
   });
   parallel_for(size, 64, [&](int64_t begin, int64_t end) {  // (R,S,C)
-    std::vector<float> total(static_cast<std::size_t>(end - begin), 0.0f);
+    std::vector<double> total(static_cast<std::size_t>(end - begin), 0.0);
     for (int64_t piece = 0; piece < d.n * pieces; ++piece)
       for (int64_t i = begin; i < end; ++i)
-        total[static_cast<std::size_t>(i - begin)] += sums[static_cast<std::size_t>(piece * size + i)];
+        total[static_cast<std::size_t>(i - begin)] +=
+            static_cast<double>(sums[static_cast<std::size_t>(piece * size + i)]);
     for (int64_t i = begin; i < end; ++i) {
       float& to = dw[i % d.c * area + i / d.c];
-      to = (accum == Accum::add ? to : 0) + total[static_cast<std::size_t>(i - begin)];
+      to = static_cast<float>(static_cast<double>(accum == Accum::add ? to : 0) +
+                              total[static_cast<std::size_t>(i - begin)]);
     }
   });
 }
