@@ -50,8 +50,7 @@ void add_compute_options(OptionsOf<T>& table) {
   table
       .add("precision", &ComputeOptions::precision,
            "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits; bf16: "
-           "inside "
-           "frozen classifiers, sums and all else in float32 (on a GPU by plain kernels so far, slower than fp32)")
+           "inside frozen classifiers, sums and all else in float32")
       .one_of({"fp32", "tf32", "bf16"});
   table.add("seed", &ComputeOptions::seed, "all randomness follows from it").at_least(0);
   table.add("deterministic", &ComputeOptions::deterministic,

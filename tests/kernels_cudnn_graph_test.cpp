@@ -1,5 +1,6 @@
 // Graphs and engines of cuDNN for a GPU that is only described: cuDNN itself checks the descriptors, its heuristics
 // choose, and plans are built and read back. Needs a build with CUDA, no GPU.
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
 #include "kernels/cuda/device.h"
@@ -46,6 +47,56 @@ std::vector<NamedConv> layers() {
   return all;
 }
 
+// Every convolution of ResNet-50 (He et al. 2015, stride at the 3x3) at 224 pixels and batch 144, as its frozen form
+// asks for it: a way forward with bias, and a way back that adds to what another branch left.
+struct FrozenLayer {
+  Conv2d d;
+  bool relu = true, residual = false, adds_back = false;
+};
+std::vector<FrozenLayer> resnet50() {
+  const auto conv = [](std::int64_t side, std::int64_t c, std::int64_t k, int kernel, int stride) {
+    const std::int64_t out = side / stride;
+    return Conv2d{.n = 144,
+                  .h = side,
+                  .w = side,
+                  .c = c,
+                  .k = k,
+                  .r = kernel,
+                  .s = kernel,
+                  .p = out,
+                  .q = out,
+                  .stride = stride,
+                  .pad = kernel / 2};
+  };
+  std::vector<FrozenLayer> all{{.d = conv(224, 3, 64, 7, 2)}};
+  std::int64_t side = 56, in = 64;
+  for (const std::int64_t width : {64, 128, 256, 512}) {
+    const int stride = width == 64 ? 1 : 2;
+    all.push_back({.d = conv(side, in, width, 1, 1), .adds_back = true});
+    all.push_back({.d = conv(side, width, width, 3, stride)});
+    all.push_back({.d = conv(side, in, 4 * width, 1, stride), .relu = false});  // the projection
+    side /= stride, in = 4 * width;
+    all.push_back({.d = conv(side, width, in, 1, 1), .residual = true});
+    // The blocks behind the first.
+    all.push_back({.d = conv(side, in, width, 1, 1), .adds_back = true});
+    if (stride == 2) all.push_back({.d = conv(side, width, width, 3, 1)});
+  }
+  return all;
+}
+
+// Whether cuDNN can load the driver's library, by the name that it asks for, and so judges graphs for engines that
+// compile at run time. The toolkit's stub is loaded where there is no driver; plans of such engines cannot be built
+// with it.
+bool runtime_engines() {
+  static const bool loaded = [] {
+#ifdef PENUMBRA_CUDA_STUB
+    if (!::dlopen("libcuda.so.1", RTLD_NOW)) ::dlopen(PENUMBRA_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
+#endif
+    return ::dlopen("libcuda.so.1", RTLD_NOW) != nullptr;
+  }();
+  return loaded;
+}
+
 struct Precision {
   const char* name;
   DType dtype;
@@ -78,6 +129,49 @@ TEST_CASE("cudnn: a forward layer with bias, residual and ReLU is one graph that
       CAPTURE(key_of(spec));
       CHECK(kernels::cuda::count_engines(spec, true, h100, 0).offered > 0);
     }
+}
+
+TEST_CASE("cudnn: a frozen ResNet-50 finds engines for all that it asks for in 16 bit") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  REQUIRE(resnet50().size() == 24);
+  for (const FrozenLayer& layer : resnet50())
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      ConvSpec forward = spec_of(layer.d, ConvKind::forward, dtype, Math::fp32);
+      forward.bias = true, forward.relu = layer.relu, forward.residual = layer.residual, forward.marks = layer.relu;
+      CAPTURE(key_of(forward));
+      if (layer.relu || runtime_engines()) CHECK(kernels::cuda::count_engines(forward, true, h100, 0).offered > 0);
+      CHECK(kernels::cuda::count_engines(forward, false, h100, 0).offered > 0);
+      ConvSpec data = spec_of(layer.d, ConvKind::data, dtype, Math::fp32);
+      data.gate = true, data.residual = layer.adds_back;
+      CAPTURE(key_of(data));
+      CHECK(kernels::cuda::count_engines(data, false, h100, 0).offered > 0);
+    }
+}
+
+TEST_CASE("cudnn: a frozen ResNet-50's data gradients that add have fused engines in 16 bit") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  if (!runtime_engines()) PEN_SKIP("needs the driver's library or the CUDA toolkit's stub of it");
+  for (const FrozenLayer& layer : resnet50())
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      if (!layer.adds_back) continue;
+      ConvSpec data = spec_of(layer.d, ConvKind::data, dtype, Math::fp32);
+      data.gate = true, data.residual = true;
+      CAPTURE(key_of(data));
+      CHECK(kernels::cuda::count_engines(data, true, h100, 0).offered > 0);
+    }
+}
+
+TEST_CASE("cudnn: every convolution of the parity cases has engines in 16 bit, forward and for data gradients") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  for (const NamedConv& c : convolutions()) {
+    if (c.d.n == 0) continue;  // never asked for
+    for (const DType dtype : {DType::bf16, DType::f16})
+      for (const ConvKind kind : {ConvKind::forward, ConvKind::data}) {
+        const ConvSpec spec = spec_of(c.d, kind, dtype, Math::fp32);
+        CAPTURE(key_of(spec));
+        CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
+      }
+  }
 }
 
 TEST_CASE("cudnn: every float convolution of the parity cases has engines that are neither TF32 nor nondeterministic") {

@@ -1,5 +1,5 @@
-// Convolutions on cuDNN: plans of conv_plan.h for float, our own kernels for double and for what cuDNN has no engine
-// for.
+// Convolutions on cuDNN: plans of conv_plan.h for float and 16 bit (whose products and sums are float32), our own
+// kernels for double and for what cuDNN has no engine for.
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -15,10 +15,12 @@ namespace pen::kernels::cuda {
 namespace {
 
 // The memory of one call. Weights (and their gradient) as K,R,S,C. residual may be `out`.
+template <class T>
 struct Buffers {
-  const float *x = nullptr, *w = nullptr, *y = nullptr, *bias = nullptr, *residual = nullptr;  // y: dy
+  const T *x = nullptr, *w = nullptr, *y = nullptr, *residual = nullptr;  // y: dy
+  const wide_t<T>* bias = nullptr;
   const std::uint8_t* open = nullptr;
-  float* out = nullptr;
+  T* out = nullptr;
   std::uint8_t* positive = nullptr;
 };
 
@@ -41,9 +43,13 @@ Role output_of(ConvKind kind) {
   return kind == ConvKind::forward ? Role::y : kind == ConvKind::data ? Role::x : Role::w;
 }
 
-// The plan, with what it leaves to us.
-void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const ConvPlan& plan, const Buffers& b) {
+// The plan, with what it leaves to us. In 16 bit a plan without bias and residual in it rounds its sums before they are
+// added: one rounding more.
+template <class T>
+void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const ConvPlan& plan,
+             const Buffers<T>& b) {
   const std::int64_t n = elements_of(spec, output_of(spec.kind));
+  const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(T);
   const bool in_place = spec.residual && b.residual == b.out;
   Pointers pointers{};
   const auto set = [&](Role role, const void* memory) { pointers.at(static_cast<std::size_t>(role)) = memory; };
@@ -53,45 +59,49 @@ void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, con
   set(Role::bias, b.bias);
   // cuDNN does not promise to read a residual before it writes the same place: it gets a copy.
   std::optional<Temporary> aside;
-  if (in_place) aside.emplace(static_cast<std::size_t>(n) * sizeof(float), libraries.stream());
+  if (in_place) aside.emplace(bytes, libraries.stream());
   if (plan.fused()) {
     if (in_place)
-      PEN_CUDA(cudaMemcpyAsync(aside->as<float>(), b.residual, static_cast<std::size_t>(n) * sizeof(float),
-                               cudaMemcpyDeviceToDevice, libraries.stream()));
-    set(Role::residual, in_place ? aside->as<float>() : b.residual);
+      PEN_CUDA(cudaMemcpyAsync(aside->as<T>(), b.residual, bytes, cudaMemcpyDeviceToDevice, libraries.stream()));
+    set(Role::residual, in_place ? aside->as<T>() : b.residual);
     set(output_of(spec.kind), b.out);
     plan.run(libraries, pointers);
     if (spec.marks) own::mark_positive(ctx, n, b.out, b.positive);
-    if (spec.gate) own::add_and_gate<float>(ctx, n, b.out, nullptr, b.open, b.out);
+    if (spec.gate) own::add_and_gate<T, T>(ctx, n, b.out, nullptr, b.open, b.out);
     return;
   }
-  float* const sums = in_place ? aside->as<float>() : b.out;
+  T* const sums = in_place ? aside->as<T>() : b.out;
   set(output_of(spec.kind), sums);
   plan.run(libraries, pointers);
   if (spec.kind == ConvKind::forward && (spec.fusible() || spec.marks))
-    own::conv_epilogue<float>(ctx, n / spec.d.k, spec.d.k, sums, b.bias, b.residual, spec.relu, b.out, b.positive);
+    own::conv_epilogue<T, T>(ctx, n / spec.d.k, spec.d.k, sums, b.bias, b.residual, spec.relu, b.out, b.positive);
   if (spec.kind == ConvKind::data && (spec.residual || spec.gate))
-    own::add_and_gate<float>(ctx, n, sums, b.residual, b.open, b.out);
+    own::add_and_gate<T, T>(ctx, n, sums, b.residual, b.open, b.out);
 }
 
 // Memory for trying plans: never zeros, which would make products cheap.
+template <class T>
 class TrialBuffers {
  public:
   TrialBuffers(const ConvSpec& spec, cudaStream_t stream) : stream_(stream) {
-    const auto floats = [&](Role role) { return static_cast<float*>(block(elements_of(spec, role) * 4, 0x3c)); };
+    const auto values = [&](Role role) { return numbers<T>(elements_of(spec, role)); };
     const Role out = output_of(spec.kind);
-    buffers.x = floats(Role::x);
-    buffers.w = floats(Role::w);
-    buffers.y = floats(Role::y);
-    if (spec.bias) buffers.bias = floats(Role::bias);
-    if (spec.residual) buffers.residual = floats(Role::residual);
+    buffers.x = values(Role::x);
+    buffers.w = values(Role::w);
+    buffers.y = values(Role::y);
+    if (spec.bias) buffers.bias = numbers<wide_t<T>>(elements_of(spec, Role::bias));
+    if (spec.residual) buffers.residual = values(Role::residual);
     if (spec.gate) buffers.open = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0x5a));
     if (spec.marks) buffers.positive = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0));
-    buffers.out = floats(out);
+    buffers.out = values(out);
   }
-  Buffers buffers;
+  Buffers<T> buffers;
 
  private:
+  template <class U>
+  U* numbers(std::int64_t n) {  // 0.01 as float and as bf16
+    return static_cast<U*>(block(n * static_cast<std::int64_t>(sizeof(U)), 0x3c));
+  }
   void* block(std::int64_t bytes, int value) {
     const auto size = static_cast<std::size_t>(bytes);
     void* memory = blocks_.emplace_back(size, stream_).as<void>();
@@ -103,8 +113,9 @@ class TrialBuffers {
 };
 
 // False where cuDNN has no engine.
-bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const Buffers& b) {
-  std::optional<TrialBuffers> trial;
+template <class T>
+bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const Buffers<T>& b) {
+  std::optional<TrialBuffers<T>> trial;
   const ConvPlan* plan = conv_plan(libraries, ctx, spec, [&](const ConvPlan& candidate) {
     if (!trial) trial.emplace(spec, libraries.stream());
     execute(libraries, ctx, spec, candidate, trial->buffers);
@@ -116,29 +127,38 @@ bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, co
 // K,C,R,S and K,R,S,C are the same where one of the axes that change places is 1.
 bool same_layout(const Conv2d& d) { return d.r * d.s == 1 || d.c / d.groups == 1; }
 
+// A kept copy for each name (of contents, and so of a type); the ones not asked for longest go first.
+struct KeptCopy {
+  Temporary memory;
+  std::uint64_t asked;
+};
+struct KeptCopies {
+  std::mutex mutex;
+  std::uint64_t calls = 0;
+  std::map<std::pair<int, std::uint64_t>, KeptCopy> kept;
+};
+KeptCopies& kept_copies() {
+  static auto& all = *new KeptCopies;
+  return all;
+}
+
 // Weights as K,R,S,C: as they are, turned for this call, or a kept copy of weights that have a name.
+template <class T>
 class Weights {
  public:
-  Weights(Libraries& libraries, const Context& ctx, const Conv2d& d, const float* w) : memory_(w) {
+  Weights(Libraries& libraries, const Context& ctx, const Conv2d& d, const T* w) : memory_(w) {
     if (same_layout(d)) return;
-    const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(float);
-    const auto turn = [&](float* to) {
+    const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(T);
+    const auto turn = [&](T* to) {
       own::weights_channels_last(ctx, d.k, d.c / d.groups, d.r * d.s, w, to);
       return to;
     };
     if (d.weight_key == 0) {
-      memory_ = turn(turned_.emplace(bytes, libraries.stream()).as<float>());
+      memory_ = turn(turned_.emplace(bytes, libraries.stream()).template as<T>());
       return;
     }
-    // A copy for each name; the ones not asked for longest go first.
-    struct Copy {
-      Temporary memory;
-      std::uint64_t asked;
-    };
     constexpr std::size_t most = 1024;  // a network has some hundred
-    static std::mutex mutex;
-    static std::uint64_t calls = 0;
-    static auto& kept = *new std::map<std::pair<int, std::uint64_t>, Copy>;
+    auto& [mutex, calls, kept] = kept_copies();
     const std::lock_guard lock(mutex);
     const std::pair<int, std::uint64_t> name(ctx.device.index, d.weight_key);
     auto found = kept.find(name);
@@ -146,59 +166,75 @@ class Weights {
       if (kept.size() >= most)
         kept.erase(std::min_element(kept.begin(), kept.end(),
                                     [](const auto& a, const auto& b) { return a.second.asked < b.second.asked; }));
-      found = kept.emplace(name, Copy{Temporary(bytes, libraries.stream()), 0}).first;
-      turn(found->second.memory.as<float>());
+      found = kept.emplace(name, KeptCopy{Temporary(bytes, libraries.stream()), 0}).first;
+      turn(found->second.memory.template as<T>());
     }
     found->second.asked = ++calls;
-    memory_ = found->second.memory.as<float>();
+    memory_ = found->second.memory.template as<T>();
   }
-  const float* get() const { return memory_; }
+  const T* get() const { return memory_; }
 
  private:
-  const float* memory_;
+  const T* memory_;
   std::optional<Temporary> turned_;
 };
 
+// Without a library: our own sums in the wide type, and what follows them.
+template <class T>
+void plain_forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b, const T* residual,
+                   bool relu, T* y, std::uint8_t* positive) {
+  using wide = wide_t<T>;
+  const std::int64_t rows = d.n * d.p * d.q;
+  const Temporary sums(static_cast<std::size_t>(rows * d.k + 1) * sizeof(wide), stream_of(ctx));
+  own::conv2d_fwd<T>(ctx, d, x, w, nullptr, sums.as<wide>());
+  own::conv_epilogue<T, wide>(ctx, rows, d.k, sums.as<wide>(), b, residual, relu, y, positive);
+}
+template <class T>
+void plain_backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+                         const std::uint8_t* open, T* dx) {
+  using wide = wide_t<T>;
+  const std::int64_t n = d.n * d.h * d.w * d.c;
+  const Temporary sums(static_cast<std::size_t>(n + 1) * sizeof(wide), stream_of(ctx));
+  own::conv2d_bwd_data<T>(ctx, d, dy, w, sums.as<wide>());
+  own::add_and_gate<T, wide>(ctx, n, sums.as<wide>(), residual, open, dx);
+}
+
+template <class T>
 ConvSpec spec_of(const Context& ctx, const Conv2d& d, ConvKind kind) {
   ConvSpec spec;
   spec.kind = kind;
   spec.d = d;
-  spec.math = ctx.math;
+  spec.dtype = dtype_of<T>::value;
+  if (spec.dtype == DType::f32) spec.math = ctx.math;
   spec.deterministic = ctx.deterministic;
   return spec;
 }
 
-void forward(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, const float* residual,
-             bool relu, float* y, std::uint8_t* positive) {
+template <class T>
+void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b, const T* residual,
+             bool relu, T* y, std::uint8_t* positive) {
   Libraries libraries(ctx);
   if (d.n == 0) return;
-  ConvSpec spec = spec_of(ctx, d, ConvKind::forward);
+  ConvSpec spec = spec_of<T>(ctx, d, ConvKind::forward);
   spec.bias = b, spec.residual = residual, spec.relu = relu, spec.marks = positive;
-  Buffers buffers;
-  const Weights weights(libraries, ctx, d, w);
+  Buffers<T> buffers;
+  const Weights<T> weights(libraries, ctx, d, w);
   buffers.x = x, buffers.w = weights.get(), buffers.bias = b, buffers.residual = residual;
   buffers.out = y, buffers.positive = positive;
-  if (run_plan(libraries, ctx, spec, buffers)) return;
-  const std::int64_t rows = d.n * d.p * d.q;
-  const Temporary sums(static_cast<std::size_t>(rows * d.k) * sizeof(float), libraries.stream());
-  own::conv2d_fwd<float>(ctx, d, x, w, nullptr, sums.as<float>());
-  own::conv_epilogue<float>(ctx, rows, d.k, sums.as<float>(), b, residual, relu, y, positive);
+  if (!run_plan(libraries, ctx, spec, buffers)) plain_forward(ctx, d, x, w, b, residual, relu, y, positive);
 }
 
-void backward_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
-                   const std::uint8_t* open, float* dx) {
+template <class T>
+void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+                   const std::uint8_t* open, T* dx) {
   Libraries libraries(ctx);
   if (d.n == 0) return;
-  ConvSpec spec = spec_of(ctx, d, ConvKind::data);
+  ConvSpec spec = spec_of<T>(ctx, d, ConvKind::data);
   spec.residual = residual, spec.gate = open;
-  Buffers buffers;
-  const Weights weights(libraries, ctx, d, w);
+  Buffers<T> buffers;
+  const Weights<T> weights(libraries, ctx, d, w);
   buffers.y = dy, buffers.w = weights.get(), buffers.residual = residual, buffers.open = open, buffers.out = dx;
-  if (run_plan(libraries, ctx, spec, buffers)) return;
-  const std::int64_t n = d.n * d.h * d.w * d.c;
-  const Temporary sums(static_cast<std::size_t>(n) * sizeof(float), libraries.stream());
-  own::conv2d_bwd_data<float>(ctx, d, dy, w, sums.as<float>());
-  own::add_and_gate<float>(ctx, n, sums.as<float>(), residual, open, dx);
+  if (!run_plan(libraries, ctx, spec, buffers)) plain_backward_data(ctx, d, dy, w, residual, open, dx);
 }
 
 void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
@@ -211,51 +247,23 @@ void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const 
   const bool direct = same_layout(d) && accum == Accum::write;
   std::optional<Temporary> turned;
   if (!direct) turned.emplace(bytes, libraries.stream());
-  Buffers buffers;
+  Buffers<float> buffers;
   buffers.x = x, buffers.y = dy, buffers.out = direct ? dw : turned->as<float>();
-  if (!run_plan(libraries, ctx, spec_of(ctx, d, ConvKind::weight), buffers))
+  if (!run_plan(libraries, ctx, spec_of<float>(ctx, d, ConvKind::weight), buffers))
     return own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum);
   if (!direct) own::weights_channels_first(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<float>(), dw, accum);
-}
-
-// Without a library: our own sums in the wide type, and what follows them.
-template <class T>
-void plain_forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b, const T* residual,
-                   bool relu, T* y, std::uint8_t* positive) {
-  using wide = wide_t<T>;
-  const std::int64_t rows = d.n * d.p * d.q;
-  const Temporary sums(static_cast<std::size_t>(rows * d.k + 1) * sizeof(wide), stream_of(ctx));
-  own::conv2d_fwd<T>(ctx, d, x, w, nullptr, sums.as<wide>());
-  own::conv_epilogue<T>(ctx, rows, d.k, sums.as<wide>(), b, residual, relu, y, positive);
-}
-template <class T>
-void plain_backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
-                         const std::uint8_t* open, T* dx) {
-  using wide = wide_t<T>;
-  const std::int64_t n = d.n * d.h * d.w * d.c;
-  const Temporary sums(static_cast<std::size_t>(n + 1) * sizeof(wide), stream_of(ctx));
-  own::conv2d_bwd_data<T>(ctx, d, dy, w, sums.as<wide>());
-  own::add_and_gate<T>(ctx, n, sums.as<wide>(), residual, open, dx);
 }
 
 }  // namespace
 
 void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, float* y) {
-  named("conv2d_fwd", [&] { forward(ctx, d, x, w, b, nullptr, false, y, nullptr); });
+  named("conv2d_fwd", [&] { forward<float>(ctx, d, x, w, b, nullptr, false, y, nullptr); });
 }
 void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, float* dx) {
-  named("conv2d_bwd_data", [&] { backward_data(ctx, d, dy, w, nullptr, nullptr, dx); });
+  named("conv2d_bwd_data", [&] { backward_data<float>(ctx, d, dy, w, nullptr, nullptr, dx); });
 }
 void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
   named("conv2d_bwd_weight", [&] { backward_weight(ctx, d, x, dy, dw, accum); });
-}
-void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b,
-                      const float* residual, bool relu, float* y, std::uint8_t* positive) {
-  named("conv2d_fused_fwd", [&] { forward(ctx, d, x, w, b, residual, relu, y, positive); });
-}
-void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, const float* residual,
-                           const std::uint8_t* open, float* dx) {
-  named("conv2d_fused_bwd_data", [&] { backward_data(ctx, d, dy, w, residual, open, dx); });
 }
 
 // Double is for checks: our own kernels.
@@ -269,18 +277,19 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const double* x, con
                        Accum accum) {
   named("conv2d_bwd_weight", [&] { own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum); });
 }
-// bf16: not yet through cuDNN.
-#define PEN_PLAIN(T)                                                                                          \
+
+#define PEN_FUSED(T, how)                                                                                     \
   void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b,      \
                         const T* residual, bool relu, T* y, std::uint8_t* positive) {                         \
-    named("conv2d_fused_fwd", [&] { plain_forward(ctx, d, x, w, b, residual, relu, y, positive); });          \
+    named("conv2d_fused_fwd", [&] { how##forward<T>(ctx, d, x, w, b, residual, relu, y, positive); });        \
   }                                                                                                           \
   void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual, \
                              const std::uint8_t* open, T* dx) {                                               \
-    named("conv2d_fused_bwd_data", [&] { plain_backward_data(ctx, d, dy, w, residual, open, dx); });          \
+    named("conv2d_fused_bwd_data", [&] { how##backward_data<T>(ctx, d, dy, w, residual, open, dx); });        \
   }
-PEN_PLAIN(double)
-PEN_PLAIN(bf16)
-#undef PEN_PLAIN
+PEN_FUSED(float, )
+PEN_FUSED(bf16, )
+PEN_FUSED(double, plain_)
+#undef PEN_FUSED
 
 }  // namespace pen::kernels::cuda

@@ -204,10 +204,8 @@ Descriptor conv_graph(const ConvSpec& spec, bool fused, cudnnHandle_t handle) {
 
 bool admits(const ConvSpec& spec, const EngineNotes& notes) {
   if (spec.deterministic && notes.nondeterministic) return false;
-  if (notes.reduced_reduction) return false;
-  if (spec.dtype != DType::f32) return true;
-  if (notes.fft || notes.winograd || notes.down_converts) return false;
-  return spec.math == Math::tf32 || !notes.tensor_core;
+  if (notes.reduced_reduction || notes.fft || notes.winograd || notes.down_converts) return false;
+  return !notes.tensor_core || spec.dtype != DType::f32 || spec.math == Math::tf32;
 }
 
 std::vector<Descriptor> engine_configs(const ConvSpec& spec, const Descriptor& graph, const Descriptor* device) {

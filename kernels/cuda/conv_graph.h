@@ -37,9 +37,9 @@ struct EngineNotes {
   bool tensor_core = false, down_converts = false, reduced_reduction = false, fft = false, winograd = false;
   bool nondeterministic = false;
 };
-// Whether such an engine may serve the spec: float32 without tensor cores unless TF32 is allowed, never with inputs or
-// sums of fewer bits than the type has; deterministic specs with deterministic engines only; no FFT and no Winograd for
-// float32, whose rounding errors are larger.
+// Whether such an engine may serve the spec: float32 without tensor cores unless TF32 is allowed, 16 bit with them;
+// never with inputs or sums of fewer bits than the type has (sums: float32), no FFT and no Winograd, whose rounding
+// errors are larger; deterministic specs with deterministic engines only.
 bool admits(const ConvSpec& spec, const EngineNotes& notes);
 
 // Engine configurations for the graph in the order of cuDNN's heuristics A, B and (where both have none) fallback, each

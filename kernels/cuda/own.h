@@ -1,5 +1,5 @@
-// Kernels of ours that the library twins are made of, beside the library: float and double (own.cu). Their bodies are
-// the single-source ones of shared/conv.inl, where they are described.
+// Kernels of ours that the library twins are made of, beside the library: float, double and 16 bit (own.cu). Their
+// bodies are the single-source ones of shared/conv.inl, where they are described.
 #pragma once
 
 #include "kernels/types.h"
@@ -14,15 +14,15 @@ void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const 
 template <class real>
 void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum);
 
-// What follows a convolution's sums.
-template <class real>
-void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const wide_t<real>* sums,
-                   const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive);
+// What follows a convolution's sums, which are wide where we made them and `real` where a library did.
+template <class real, class Sums>
+void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const Sums* sums, const wide_t<real>* b,
+                   const real* residual, bool relu, real* y, std::uint8_t* positive);
 template <class real>
 void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive);
-template <class real>
-void add_and_gate(const Context& ctx, std::int64_t n, const wide_t<real>* sums, const real* residual,
-                  const std::uint8_t* open, real* dx);
+template <class real, class Sums>
+void add_and_gate(const Context& ctx, std::int64_t n, const Sums* sums, const real* residual, const std::uint8_t* open,
+                  real* dx);
 
 // Weights from ours (K,C,area) to cuDNN's (K,area,C) and back.
 template <class real>
