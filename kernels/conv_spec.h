@@ -14,7 +14,7 @@ enum class ConvKind : std::uint8_t { forward, data, weight };
 
 struct ConvSpec {
   ConvKind kind = ConvKind::forward;
-  Conv2d d{};  // weight_key does not count
+  Conv2d d{};  // weight_key does not count, relu_slope only with `relu`
   DType dtype = DType::f32;
   Math math = Math::fp32;  // of float32
   bool bias = false, residual = false, relu = false, marks = false, gate = false;
@@ -28,7 +28,7 @@ struct ConvSpec {
 // groups1 bias relu marks deterministic". Equal specs have equal keys and others have others.
 std::string key_of(const ConvSpec& spec);
 // The same as numbers, for a map in memory.
-using ConvSpecKey = std::array<std::int64_t, 15>;
+using ConvSpecKey = std::array<std::int64_t, 16>;
 ConvSpecKey numbers_of(const ConvSpec& spec);
 
 }  // namespace pen::kernels

@@ -110,6 +110,9 @@ struct Conv2d {
   // Whether a convolution (forward and data gradient) may run by Winograd's algorithm: the same sums from fewer
   // products, rounded otherwise.
   bool winograd = false;
+  // Of the ReLU in convolutions of frozen networks, in [0,1): what is kept of a sum below zero (forward), or of a
+  // gradient where the ReLU is closed (data gradient). 0: the plain ReLU. The others do not read it.
+  double relu_slope = 0;
   // Names the contents of w: equal non-zero keys promise equal contents, so that a packed copy may be kept. 0: no
   // copy is kept, as the weights may have changed since the last call or were just computed.
   std::uint64_t weight_key = 0;

@@ -24,15 +24,16 @@ class FrozenSteps {
     Kind kind = Kind::conv;
     Value in = none, residual = none, out = none;
     bool relu = false;
+    double slope = 0;     // of the ReLU below zero
     Tensor weight, bias;  // conv (K,C,R,S) and (K), norm folded in; linear (K,C) and (K)
     ops::ConvOptions conv;
     ops::PoolOptions pool;
   };
 
   Value input() const { return 0; }
-  // act(norm(conv(x)) + residual). `norm` may be null. A norm in training mode or weights that are not finite: an
-  // Error.
-  Value conv(Value x, const Conv2d& layer, const BatchNorm2d* norm, bool relu, Value residual = none);
+  // act(norm(conv(x)) + residual), act = ReLU of this slope if `relu`. `norm` may be null. A norm in training mode,
+  // weights that are not finite or a slope outside of [0,1): an Error.
+  Value conv(Value x, const Conv2d& layer, const BatchNorm2d* norm, bool relu, Value residual = none, double slope = 0);
   Value max_pool(Value x, const ops::PoolOptions& options);
   Value global_avg_pool(Value x);              // (N,H,W,C) -> (N,C)
   Value linear(Value x, const Linear& layer);  // the last step: its result is the network's

@@ -58,11 +58,11 @@ class BackwardGroup {
                                to);
       });
     }
-    add(at(s.in), std::move(dx));
+    add(value_index(s.in), std::move(dx));
   }
 
   void conv(const Step& s, const Pass::Step& then, Tensor g) {
-    const std::size_t v = at(s.in);
+    const std::size_t v = value_index(s.in);
     const Tensor sum = std::move(sums_[v]);
     const bool last = --missing_[v] == 0;
     const Tensor& gate = gate_of(v);
@@ -70,13 +70,15 @@ class BackwardGroup {
     Tensor dx;
     if (last && v == stop_) dx = to_;
     if (!dx.defined()) dx = reusable(sum) ? sum : empty_with(g, then.in);
+    kernels::Conv2d d = then.conv;
+    d.relu_slope = slope_of(v);
     dispatch_inside(g.dtype(), [&]<class T>() {
-      kernels::conv2d_fused_bwd_data(context(g.device()), then.conv, g.data<T>(), s.weight.data<T>(),
+      kernels::conv2d_fused_bwd_data(context(g.device()), d, g.data<T>(), s.weight.data<T>(),
                                      sum.defined() ? sum.data<T>() : nullptr,
                                      closes ? gate.data<std::uint8_t>() : nullptr, dx.mutable_data<T>());
     });
     sums_[v] = std::move(dx);
-    if (s.residual != FrozenSteps::none) add(at(s.residual), std::move(g));
+    if (s.residual != FrozenSteps::none) add(value_index(s.residual), std::move(g));
   }
 
   void add(std::size_t v, Tensor part) {
@@ -103,7 +105,7 @@ class BackwardGroup {
         kernels::add_scaled(ctx, part.numel(), 1.0, sum.data<T>(), 1.0, from, out);
         from = out;
       }
-      if (closes) kernels::gate(ctx, part.numel(), from, gate.data<std::uint8_t>(), out);
+      if (closes) kernels::gate(ctx, part.numel(), slope_of(v), from, gate.data<std::uint8_t>(), out);
     });
     sum = std::move(to);
   }
@@ -112,6 +114,8 @@ class BackwardGroup {
   const Tensor& gate_of(std::size_t v) const {
     return v > stretch_.first ? group_.steps[v - 1 - stretch_.first].open : stop_gate_;
   }
+
+  double slope_of(std::size_t v) const { return v > 0 ? plan_.steps()[v - 1].slope : 0; }
 
   const FrozenPlan& plan_;
   const Stretch& stretch_;

@@ -44,7 +44,7 @@ class ForwardGroup {
 
  private:
   Tensor one(std::size_t i, const Step& s) {
-    const Tensor& x = values_[at(s.in)];
+    const Tensor& x = values_[value_index(s.in)];
     if (group_) step(i).in = x.shape();
     switch (s.kind) {
       case Kind::conv:
@@ -61,13 +61,13 @@ class ForwardGroup {
 
   Tensor conv(std::size_t i, const Step& s, const Tensor& x) {
     kernels::Conv2d d = ops::conv_dims("frozen network", x, s.weight, s.conv);
-    d.winograd = plan_.options.winograd;
+    d.winograd = plan_.options.winograd, d.relu_slope = s.slope;
     const Shape shape{d.n, d.p, d.q, d.k};
     Tensor residual, open;
     // The residual's memory serves the result where nobody reads it any more.
     if (s.residual != FrozenSteps::none)
-      residual =
-          dies(i, s.residual) && s.residual != s.in ? std::move(values_[at(s.residual)]) : values_[at(s.residual)];
+      residual = dies(i, s.residual) && s.residual != s.in ? std::move(values_[value_index(s.residual)])
+                                                           : values_[value_index(s.residual)];
     if (residual.defined())
       PEN_CHECK(residual.shape() == shape, "frozen network: residual ", to_string(residual.shape()), " for ",
                 to_string(shape));
@@ -118,10 +118,10 @@ class ForwardGroup {
 
   // Whether step i is the last to need a value.
   bool dies(std::size_t i, FrozenSteps::Value v) const {
-    return plan_.last_use[at(v)] == static_cast<int>(i) && !(keep_taps_ && plan_.is_tap[at(v)]);
+    return plan_.last_use[value_index(v)] == static_cast<int>(i) && !(keep_taps_ && plan_.is_tap[value_index(v)]);
   }
   void release(std::size_t i, FrozenSteps::Value v) {
-    if (v != FrozenSteps::none && dies(i, v)) values_[at(v)] = {};
+    if (v != FrozenSteps::none && dies(i, v)) values_[value_index(v)] = {};
   }
   Pass::Step& step(std::size_t i) { return group_->steps[i - stretch_.first]; }
 
@@ -208,7 +208,7 @@ Tensor frozen_forward(const FrozenPlan& plan, Tensor x, std::vector<Tensor>* tap
   ForwardPass forward(plan, x, taps != nullptr, pass);
   Tensor logits = forward.run(std::move(x));
   if (taps)
-    for (const FrozenSteps::Value v : plan.list.taps()) taps->push_back(widened(forward.tap(at(v))));
+    for (const FrozenSteps::Value v : plan.list.taps()) taps->push_back(widened(forward.tap(value_index(v))));
   return logits;
 }
 

@@ -43,9 +43,9 @@ Stretches stretches_of(const FrozenPlan& plan, const Shape& x, DType inside, Dev
   std::size_t first = 0;
   for (std::size_t i = 0; i < plan.steps().size(); ++i) {
     const FrozenPlan::Step& s = plan.steps()[i];
-    out.shapes.push_back(result_of(s, out.shapes[at(s.in)]));
+    out.shapes.push_back(result_of(s, out.shapes[value_index(s.in)]));
     const std::int64_t elements = elements_of_one(out.shapes.back());
-    largest = std::max({largest, elements, elements_of_one(out.shapes[at(s.in)])});
+    largest = std::max({largest, elements, elements_of_one(out.shapes[value_index(s.in)])});
     pools = pools || s.kind == FrozenPlan::Kind::global_pool || s.kind == FrozenPlan::Kind::linear;
     const bool end = i + 1 == plan.steps().size();
     // Bits of one image must be whole bytes where images are taken apart. From the mean over the image on, all go
@@ -88,10 +88,10 @@ FrozenPlan::FrozenPlan(FrozenSteps given, const FreezeOptions& chosen) : list(st
   for (std::size_t i = 0; i < steps().size(); ++i)
     for (const Value v : {steps()[i].in, steps()[i].residual}) {
       if (v == FrozenSteps::none) continue;
-      last_use[at(v)] = static_cast<int>(i);
-      ++consumers[at(v)];
+      last_use[value_index(v)] = static_cast<int>(i);
+      ++consumers[value_index(v)];
     }
-  for (const Value v : list.taps()) is_tap[at(v)] = true;
+  for (const Value v : list.taps()) is_tap[value_index(v)] = true;
 }
 
 }  // namespace pen

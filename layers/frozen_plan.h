@@ -33,7 +33,8 @@ inline bool reusable(const Tensor& residual) {
   return residual.defined() && residual.unique() && !residual.device().is_cuda();
 }
 
-inline std::size_t at(FrozenSteps::Value v) { return static_cast<std::size_t>(v); }
+// Where a value stands in lists that are kept by value.
+inline std::size_t value_index(FrozenSteps::Value v) { return static_cast<std::size_t>(v); }
 
 // Calls f.template operator()<T>(), T the type of activations: bf16, or as everywhere.
 template <class F>

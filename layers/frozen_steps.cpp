@@ -27,9 +27,11 @@ FrozenSteps::Value FrozenSteps::add(Step step) {
   return steps_.back().out;
 }
 
-FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNorm2d* norm, bool relu, Value residual) {
+FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNorm2d* norm, bool relu, Value residual,
+                                     double slope) {
+  PEN_CHECK(slope >= 0 && slope < 1, "freeze: a ReLU of slope ", slope, "; from 0 to below 1 is known");
   Step step;
-  step.in = x, step.residual = residual, step.relu = relu, step.conv = layer.options;
+  step.in = x, step.residual = residual, step.relu = relu, step.slope = slope, step.conv = layer.options;
   std::vector<double> w = layer.weight.to(DType::f64).to_vector<double>(),
                       b(static_cast<std::size_t>(layer.weight.size(0)), 0.0);
   if (layer.bias.defined()) b = layer.bias.to(DType::f64).to_vector<double>();

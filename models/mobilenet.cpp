@@ -31,6 +31,11 @@ Tensor MobileBlock::forward(const Tensor& x) {
   return hooked(y);
 }
 
+FrozenSteps::Value MobileBlock::describe(FrozenSteps& steps, FrozenSteps::Value x) const {
+  const FrozenSteps::Value y = steps.conv(x, *first_, norm1_, true, FrozenSteps::none, slope);
+  return second_ ? steps.conv(y, *second_, norm2_, true, FrozenSteps::none, slope) : y;
+}
+
 MobileNet::MobileNet(std::int64_t base, std::int64_t classes, Rng& rng) : base_(base), classes_(classes) {
   std::int64_t in = base;
   for (std::size_t s = 0; s < stages.size(); ++s) {
@@ -44,6 +49,21 @@ MobileNet::MobileNet(std::int64_t base, std::int64_t classes, Rng& rng) : base_(
   fc_ = &make_child<Linear>("fc", in, classes, rng);
 }
 
+bool MobileNet::is_tap(std::size_t stage, std::size_t block) const {
+  return block + 1 == stages_[stage]->size() || (stage == 0 && (block == 2 || block == 3));
+}
+
+bool MobileNet::describe(FrozenSteps& steps) const {
+  FrozenSteps::Value y = steps.input();
+  for (std::size_t s = 0; s < stages_.size(); ++s)
+    for (std::size_t b = 0; b < stages_[s]->size(); ++b) {
+      y = (*stages_[s])[b].describe(steps, y);
+      if (is_tap(s, b)) steps.tap(y);
+    }
+  steps.linear(steps.global_avg_pool(y), *fc_);
+  return true;
+}
+
 Tensor MobileNet::run(const Tensor& x, std::vector<Tensor>* taps) {
   Tensor y = x;
   for (std::size_t s = 0; s < stages_.size(); ++s)
@@ -51,7 +71,7 @@ Tensor MobileNet::run(const Tensor& x, std::vector<Tensor>* taps) {
       y = (*stages_[s])[b].forward(y);
       const bool last = b + 1 == stages_[s]->size();
       if (last) y = stages_[s]->finish(std::move(y));
-      if (taps && (last || (s == 0 && (b == 2 || b == 3)))) taps->push_back(y);
+      if (taps && is_tap(s, b)) taps->push_back(y);
     }
   return fc_->forward(ops::global_avg_pool(y));
 }

@@ -12,6 +12,7 @@ class MobileBlock : public Module {
  public:
   MobileBlock(std::int64_t in, std::int64_t out, int stride, bool separable, Rng& rng);
   Tensor forward(const Tensor& x);
+  FrozenSteps::Value describe(FrozenSteps& steps, FrozenSteps::Value x) const;
 
  private:
   Conv2d *first_, *second_ = nullptr;
@@ -30,10 +31,12 @@ class MobileNet : public Classifier {
     return {4 * base_, 4 * base_, 8 * base_, 16 * base_, 32 * base_};
   }
   std::int64_t classes() const override { return classes_; }
+  bool describe(FrozenSteps& steps) const override;
   std::string arch() const override { return "mobilenet_v1"; }
   double width() const override { return static_cast<double>(base_) / 32; }
 
  private:
+  bool is_tap(std::size_t stage, std::size_t block) const;
   Tensor run(const Tensor& x, std::vector<Tensor>* taps);
   std::int64_t base_, classes_;
   std::vector<ModuleList<MobileBlock>*> stages_;

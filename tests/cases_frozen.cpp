@@ -22,10 +22,20 @@ const char* name_of(Residual r) {
   return r == Residual::none ? "" : r == Residual::separate ? ", residual" : ", residual in place";
 }
 
-void add_forward(Registry& reg, const NamedConv& c, Residual kind, bool relu) {
-  const Conv2d d = c.d;
+// What a ReLU or its gate leaves of what is below zero. one_tenth is no number that float32 and float64 agree on.
+enum class Act : std::uint8_t { none, relu, leaky };
+constexpr double one_tenth = 0.1;
+const char* name_of(Act act) { return act == Act::none ? "" : act == Act::relu ? ", ReLU" : ", leaky ReLU"; }
+Conv2d with(Act act, Conv2d d) {
+  d.relu_slope = act == Act::leaky ? one_tenth : 0;
+  return d;
+}
+
+void add_forward(Registry& reg, const NamedConv& c, Residual kind, Act act) {
+  const Conv2d d = with(act, c.d);
+  const bool relu = act != Act::none;
   const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
-  reg.add16("conv2d_fused_fwd", str(c.name, relu ? ", relu" : "", name_of(kind)), product, [=](auto& b) -> Call {
+  reg.add16("conv2d_fused_fwd", str(c.name, name_of(act), name_of(kind)), product, [=](auto& b) -> Call {
     const auto* x = b.in("x", nx);
     const auto* w = b.in("w", nw, -1, 1);
     const auto* shift = relu ? b.in_wide("b", d.k) : nullptr;
@@ -36,17 +46,21 @@ void add_forward(Registry& reg, const NamedConv& c, Residual kind, bool relu) {
   });
 }
 
-void add_backward(Registry& reg, const NamedConv& c, Residual kind, bool gated) {
-  const Conv2d d = c.d;
+void add_backward(Registry& reg, const NamedConv& c, Residual kind, Act act) {
+  const Conv2d d = with(act, c.d);
+  const bool gated = act != Act::none;
   const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
-  reg.add16("conv2d_fused_bwd_data", str(c.name, gated ? ", gate" : "", name_of(kind)), product, [=](auto& b) -> Call {
-    const auto* dy = b.in("dy", ny);
-    const auto* w = b.in("w", nw, -1, 1);
-    const auto* open = gated ? b.in_bytes("open", gates(nx)) : nullptr;
-    auto* dx = kind == Residual::in_place ? b.inout("dx", nx) : b.out("dx", nx);
-    const auto* residual = kind == Residual::none ? nullptr : kind == Residual::in_place ? dx : b.in("residual", nx);
-    return [=](const Context& ctx) { conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx); };
-  });
+  reg.add16("conv2d_fused_bwd_data", str(c.name, gated ? ", gate of" : "", name_of(act), name_of(kind)), product,
+            [=](auto& b) -> Call {
+              const auto* dy = b.in("dy", ny);
+              const auto* w = b.in("w", nw, -1, 1);
+              const auto* open = gated ? b.in_bytes("open", gates(nx)) : nullptr;
+              auto* dx = kind == Residual::in_place ? b.inout("dx", nx) : b.out("dx", nx);
+              const auto* residual = kind == Residual::none       ? nullptr
+                                     : kind == Residual::in_place ? dx
+                                                                  : b.in("residual", nx);
+              return [=](const Context& ctx) { conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx); };
+            });
 }
 
 void add_mask(Registry& reg, const NamedConv& c) {
@@ -67,20 +81,21 @@ void add_mask(Registry& reg, const NamedConv& c) {
 void add_frozen_cases(Registry& reg) {
   for (const NamedConv& c : convolutions())
     for (const Residual kind : {Residual::none, Residual::separate, Residual::in_place})
-      for (const bool flag : {false, true}) {
-        add_forward(reg, c, kind, flag);
-        add_backward(reg, c, kind, flag);
+      for (const Act act : {Act::none, Act::relu, Act::leaky}) {
+        add_forward(reg, c, kind, act);
+        add_backward(reg, c, kind, act);
       }
   for (const NamedConv& c : convolutions())
     if (c.d.groups == 1) add_mask(reg, c);
   for (const int64_t n : {0, 1, 37, 20000, 100003})
-    for (const bool in_place : {false, true})
-      reg.add16("gate", str(n, in_place ? ", in place" : ""), elementwise, [=](auto& b) -> Call {
-        const auto* open = b.in_bytes("open", gates(n));
-        auto* dx = in_place ? b.inout("dx", n) : b.out("dx", n);
-        const auto* dy = in_place ? dx : b.in("dy", n);
-        return [=](const Context& ctx) { gate(ctx, n, dy, open, dx); };
-      });
+    for (const double slope : {0.0, one_tenth})
+      for (const bool in_place : {false, true})
+        reg.add16("gate", str(n, " slope ", slope, in_place ? ", in place" : ""), elementwise, [=](auto& b) -> Call {
+          const auto* open = b.in_bytes("open", gates(n));
+          auto* dx = in_place ? b.inout("dx", n) : b.out("dx", n);
+          const auto* dy = in_place ? dx : b.in("dy", n);
+          return [=](const Context& ctx) { gate(ctx, n, slope, dy, open, dx); };
+        });
   // In 16 bit beside the general cases of these kernels.
   reg.add16("sum_middle", "3x49x40, frozen", summed, [=](auto& b) -> Call {
     const auto* x = b.in("x", 3 * 49 * 40);

@@ -174,6 +174,25 @@ TEST_CASE("cudnn: every convolution of the parity cases has engines in 16 bit, f
   }
 }
 
+// MobileNet's layers. Only engines that compile at run time know a leaky ReLU, and they need tensor cores.
+TEST_CASE("cudnn: 1x1 and depthwise convolutions have engines, alone and with a leaky ReLU") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  Conv2d pointwise{.n = 144, .h = 28, .w = 28, .c = 128, .k = 256, .r = 1, .s = 1, .p = 28, .q = 28};
+  Conv2d depthwise{.n = 144, .h = 28, .w = 28, .c = 256, .k = 256, .r = 3, .s = 3, .p = 28, .q = 28};
+  depthwise.pad = 1, depthwise.groups = 256;
+  for (const Conv2d& d : {pointwise, depthwise})
+    for (const Precision& p : precisions) {
+      for (const ConvKind kind : {ConvKind::forward, ConvKind::data})
+        CHECK(kernels::cuda::count_engines(spec_of(d, kind, p.dtype, p.math), false, h100, 0).offered > 0);
+      ConvSpec spec = spec_of(d, ConvKind::forward, p.dtype, p.math);
+      spec.bias = spec.relu = true;
+      CAPTURE(key_of(spec));
+      CHECK(kernels::cuda::count_engines(spec, true, h100, 0).offered > 0);
+      spec.d.relu_slope = 0.1;
+      MESSAGE(key_of(spec) << " : " << runtime_engines() << " : " << kernels::cuda::count_engines(spec, true, h100, 0).offered);
+    }
+}
+
 TEST_CASE("cudnn: every float convolution of the parity cases has engines that are neither TF32 nor nondeterministic") {
   if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
   for (const NamedConv& c : convolutions()) {

@@ -188,6 +188,27 @@ TEST_CASE("relu: a NaN stays visible, alone and fused") {
   }
 }
 
+TEST_CASE("gate: a closed plain one lets nothing through, a leaky one all of a NaN, in vectors and behind them") {
+  const std::int64_t n = 37;  // two whole vectors and a rest
+  const Floats dy(37, not_a_number);
+  const std::vector<bf16> dy16(37, bf16(not_a_number));
+  std::vector<std::uint8_t> open(static_cast<std::size_t>(bit_bytes(n)), 0x0f);
+  for (const Context& ctx : both)
+    for (const double slope : {0.0, 0.1}) {
+      Floats dx(37);
+      std::vector<bf16> dx16(37, bf16(1.0f));
+      gate(ctx, n, slope, dy.data(), open.data(), dx.data());
+      gate(ctx, n, slope, dy16.data(), open.data(), dx16.data());
+      for (std::size_t i = 0; i < 37; ++i) {
+        CAPTURE(i);
+        const bool passes = slope != 0 || i % 8 < 4;
+        CHECK(std::isnan(dx[i]) == passes);
+        CHECK(std::isnan(static_cast<float>(dx16[i])) == passes);
+        if (!passes) CHECK(dx[i] == 0);
+      }
+    }
+}
+
 TEST_CASE("sigmoid and softmax: large inputs neither overflow nor lose the small side") {
   const Floats x{-200, 200, 1000, -1000};
   for (const Context& ctx : both) {

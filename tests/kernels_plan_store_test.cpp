@@ -174,6 +174,7 @@ TEST_CASE("plan keys: every field makes another key, in words and in numbers; th
   with([](ConvSpec& s) { s.bias = true; });
   with([](ConvSpec& s) { s.residual = true; });
   with([](ConvSpec& s) { s.relu = true; });
+  with([](ConvSpec& s) { s.relu = true, s.d.relu_slope = 0.1; });
   with([](ConvSpec& s) { s.marks = true; });
   with([](ConvSpec& s) { s.gate = true; });
   with([](ConvSpec& s) { s.deterministic = false; });

@@ -13,6 +13,7 @@
 #include "tests/compare.h"
 #include "tests/golden_state.h"
 #include "tests/skip.h"
+#include "tests/toy_classifier.h"
 
 namespace pen {
 namespace {
@@ -68,9 +69,12 @@ void check_same(const Answer& got, const Answer& want, DType dtype) {
 
 }  // namespace
 
-TEST_CASE("a frozen classifier answers as its original: both kinds of block, odd sizes, both precisions") {
-  for (const auto& [arch, width] :
-       {std::pair{"resnet18", 0.125}, {"resnet50", 0.125}, {"resnet34", 0.25}, {"resnet20", 0.5}})
+TEST_CASE("a frozen classifier answers as its original: all kinds of block, odd sizes, both precisions") {
+  for (const auto& [arch, width] : {std::pair{"resnet18", 0.125},
+                                    {"resnet50", 0.125},
+                                    {"resnet34", 0.25},
+                                    {"resnet20", 0.5},
+                                    {"mobilenet_v1", 0.25}})
     for (const std::int64_t size : {32, 52})
       for (const DType dtype : {DType::f64, DType::f32}) {
         CAPTURE(arch);
@@ -118,11 +122,12 @@ TEST_CASE("a frozen classifier: forward alone, no images, two backwards, and lif
 
 // Both sides of a mask as one batch against two calls of the network itself.
 TEST_CASE("a frozen classifier: both sides of a mask in one batch, and the gradient ends at the mask") {
-  for (const auto& [arch, size] : {std::pair<std::string, std::int64_t>{"resnet50", 52}, {"resnet20", 32}})
+  for (const auto& [arch, size] :
+       {std::pair<std::string, std::int64_t>{"resnet50", 52}, {"resnet20", 32}, {"mobilenet_v1", 52}})
     for (const DType dtype : {DType::f64, DType::f32}) {
       CAPTURE(arch);
       CAPTURE(name_of(dtype));
-      const auto net = network(arch, dtype, arch == "resnet20" ? 0.5 : 0.125);
+      const auto net = network(arch, dtype, arch == "resnet50" ? 0.125 : 0.5);
       const auto frozen = freeze(*net, {.winograd = true});
       const Tensor x = images(3, size, dtype);
       const Tensor m =
@@ -160,7 +165,10 @@ TEST_CASE("a frozen classifier: one image at a time, some, or all of them") {
                                         {"resnet20", 32, How::exact},
                                         {"resnet50", 52, How::direct},
                                         {"resnet50", 52, How::winograd},
-                                        {"resnet50", 52, How::narrow}}) {
+                                        {"resnet50", 52, How::narrow},
+                                        {"mobilenet_v1", 64, How::exact},
+                                        {"mobilenet_v1", 52, How::direct},
+                                        {"mobilenet_v1", 52, How::narrow}}) {
     if (how == How::narrow && !kernels::device::has_bf16({})) continue;
     CAPTURE(arch);
     CAPTURE(static_cast<int>(how));
@@ -250,39 +258,73 @@ TEST_CASE("a frozen ResNet-50 at 224: two images at a time go through its first 
 // beyond it.
 TEST_CASE("a frozen classifier in bf16 is near its original, and what leaves it is float32") {
   if (!kernels::device::has_bf16({})) PEN_SKIP("needs a CPU with bfloat16 arithmetic");
-  const auto net = network("resnet50", DType::f32, 0.25);
-  set_compute_policy({.frozen = DType::bf16});
-  const auto frozen = freeze(*net);
-  const auto exact = freeze(*network("resnet50", DType::f64, 0.25));  // double stays double
-  set_compute_policy({});
-  const Tensor x = images(4, 64, DType::f32);
-  const Answer want = ask(*net, x), got = ask(*frozen, x);
-  CHECK(test::compare_l2(got.logits, want.logits, 3e-2).ok);
-  const test::Difference d = test::compare_l2(got.dx, want.dx, 2.5e-1);
-  CHECK_MESSAGE(d.ok, d.message);
-  for (std::size_t i = 0; i < want.taps.size(); ++i) CHECK(test::compare_l2(got.taps[i], want.taps[i], 2e-2).ok);
-  CHECK(got.logits != want.logits);
-  CHECK(frozen->logits(x).dtype() == DType::f32);
-  CHECK(exact->logits(x.to(DType::f64)).dtype() == DType::f64);
+  for (const std::string arch : {"resnet50", "mobilenet_v1"}) {
+    CAPTURE(arch);
+    const auto net = network(arch, DType::f32, 0.25);
+    set_compute_policy({.frozen = DType::bf16});
+    const auto frozen = freeze(*net);
+    const auto exact = freeze(*network(arch, DType::f64, 0.25));  // double stays double
+    set_compute_policy({});
+    const Tensor x = images(4, 64, DType::f32);
+    const Answer want = ask(*net, x), got = ask(*frozen, x);
+    const test::Difference l = test::compare_l2(got.logits, want.logits, 3e-2);
+    CHECK_MESSAGE(l.ok, l.message);
+    const test::Difference d = test::compare_l2(got.dx, want.dx, 2.5e-1);
+    CHECK_MESSAGE(d.ok, d.message);
+    for (std::size_t i = 0; i < want.taps.size(); ++i) CHECK(test::compare_l2(got.taps[i], want.taps[i], 2e-2).ok);
+    CHECK(got.logits != want.logits);
+    CHECK(frozen->logits(x).dtype() == DType::f32);
+    CHECK(exact->logits(x.to(DType::f64)).dtype() == DType::f64);
 
-  Tensor m = ops::sigmoid(Tensor::from(test::fill("frozen.m", {4, 64, 64, 1}), {4, 64, 64, 1}).to(DType::f32)).detach();
-  const auto dm = [&](Classifier& judge) {
-    Tensor leaf = m.clone();
-    leaf.set_requires_grad(true);
-    backward(judge.masked_logits(x, leaf), Tensor::from(test::fill("frozen.dy", {8, 7}), {8, 7}).to(DType::f32));
-    return leaf.grad().to(DType::f64).to_vector<double>();
-  };
-  const test::Difference e = test::compare_l2(dm(*frozen), dm(*net), 2.5e-1);
-  CHECK_MESSAGE(e.ok, e.message);
+    Tensor m =
+        ops::sigmoid(Tensor::from(test::fill("frozen.m", {4, 64, 64, 1}), {4, 64, 64, 1}).to(DType::f32)).detach();
+    const auto dm = [&](Classifier& judge) {
+      Tensor leaf = m.clone();
+      leaf.set_requires_grad(true);
+      backward(judge.masked_logits(x, leaf), Tensor::from(test::fill("frozen.dy", {8, 7}), {8, 7}).to(DType::f32));
+      return leaf.grad().to(DType::f64).to_vector<double>();
+    };
+    const test::Difference e = test::compare_l2(dm(*frozen), dm(*net), 2.5e-1);
+    CHECK_MESSAGE(e.ok, e.message);
+  }
 }
 
-TEST_CASE("bf16 is refused for a network without a frozen form") {
-  const auto net = network("mobilenet_v1", DType::f32, 0.25);
-  CHECK(freeze(*net) == nullptr);
+TEST_CASE("every classifier has a frozen form; without one there is none, and bf16 is refused") {
+  for (const std::string& arch : classifier_archs()) {
+    CAPTURE(arch);
+    CHECK(freeze(*network(arch, DType::f32, 0.0625)));
+  }
+  const test::ToyClassifier net(4, 2, 3, std::vector<double>(6, 1), std::vector<double>(6, 1), DType::f32);
+  CHECK(freeze(net) == nullptr);
   set_compute_policy({.frozen = DType::bf16});
-  CHECK_THROWS_WITH_AS(freeze(*net), doctest::Contains("--precision bf16 is for classifiers with a frozen form"),
-                       Error);
+  CHECK_THROWS_WITH_AS(freeze(net), doctest::Contains("--precision bf16 is for classifiers with a frozen form"), Error);
   set_compute_policy({});
+}
+
+// Above zero is open, zero itself is not; a gradient passes a closed one by the slope.
+TEST_CASE("a frozen network's leaky ReLU") {
+  Rng rng(5);
+  Conv2d first(8, 8, 1, {}, false, rng), second(8, 8, 1, {}, false, rng);
+  Linear last(8, 1, rng);
+  std::vector<double> unit(64, 0.0);
+  for (std::size_t i = 0; i < 8; ++i) unit[9 * i] = 1;
+  for (Conv2d* layer : {&first, &second}) layer->weight = Tensor::from(unit, {8, 8, 1, 1});
+  last.weight = Tensor::full({1, 8}, 1.0, DType::f64);
+  last.bias = Tensor::full({1}, 0.0, DType::f64);
+  FrozenSteps steps;
+  FrozenSteps::Value v = steps.conv(steps.input(), first, nullptr, true, FrozenSteps::none, 0.25);
+  v = steps.conv(v, second, nullptr, true, FrozenSteps::none, 0.5);
+  steps.linear(steps.global_avg_pool(v), last);
+  CHECK_THROWS_WITH_AS(steps.conv(v, second, nullptr, true, FrozenSteps::none, 1), doctest::Contains("slope 1"), Error);
+  CHECK_THROWS_WITH_AS(steps.conv(v, second, nullptr, true, FrozenSteps::none, -0.1), doctest::Contains("slope -0.1"),
+                       Error);
+  const FrozenNetwork network(std::move(steps));
+  Tensor x = Tensor::from(std::vector<double>{2, -2, 0, 1, -16, 4, -1, 3}, {1, 1, 1, 8});
+  x.set_requires_grad(true);
+  const Tensor y = network.forward(x, false).logits;
+  CHECK(y.to_vector<double>() == std::vector<double>{10 - 19 * 0.125});
+  backward(y, Tensor::full({1, 1}, 1.0, DType::f64));
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{1, 0.125, 0.125, 1, 0.125, 1, 0.125, 1});
 }
 
 TEST_CASE("a frozen classifier: a copy, from evaluation mode only, of finite weights only, and NaN comes out as NaN") {

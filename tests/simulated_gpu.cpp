@@ -212,14 +212,15 @@ void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* 
   const std::int64_t rows = d.n * d.p * d.q;
   std::vector<wide> sums = room<wide>(rows * d.k);
   shared::conv2d_fwd<cpu::Exec>(ctx, d, x, w, static_cast<const T*>(nullptr), sums.data());
-  shared::conv_epilogue<cpu::Exec, T>(ctx, rows, d.k, sums.data(), b, residual, relu, y, positive);
+  shared::conv_epilogue<cpu::Exec, T>(ctx, rows, d.k, d.relu_slope, sums.data(), b, residual, relu, y, positive);
 }
 template <class T>
 void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
                            const std::uint8_t* open, T* dx) {
   std::vector<wide_t<T>> sums = room<wide_t<T>>(d.n * d.h * d.w * d.c);
   shared::conv2d_bwd_data<cpu::Exec>(ctx, d, dy, w, sums.data());
-  shared::add_and_gate<cpu::Exec, T>(ctx, static_cast<std::int64_t>(sums.size()), sums.data(), residual, open, dx);
+  shared::add_and_gate<cpu::Exec, T>(ctx, static_cast<std::int64_t>(sums.size()), d.relu_slope, sums.data(), residual,
+                                     open, dx);
 }
 
 }  // namespace body

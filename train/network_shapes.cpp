@@ -56,7 +56,8 @@ NetworkShapes network_shapes(const Classifier& classifier, std::int64_t n, std::
       out.map = {extent(x.h, s.conv.dilation * (r - 1) + 1, s.conv.stride, s.conv.pad),
                  extent(x.w, s.conv.dilation * (q - 1) + 1, s.conv.stride, s.conv.pad), k};
       kernels::Conv2d d{.n = n, .h = x.h, .w = x.w, .c = x.c, .k = k, .r = r, .s = q, .p = out.map.h, .q = out.map.w};
-      d.stride = s.conv.stride, d.pad = s.conv.pad, d.dilation = s.conv.dilation, d.groups = s.conv.groups;
+      d.stride = s.conv.stride, d.pad = s.conv.pad, d.dilation = s.conv.dilation, d.groups = s.conv.groups,
+      d.relu_slope = s.slope;
       count(shapes.convs, {d, s.relu, s.residual != FrozenSteps::none, in.relu, 0});
       count(shapes.norms, {{n * d.p * d.q, d.k}, 0});
     } else if (s.kind == Kind::max_pool) {

@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "kernels/cpu/dnnl_common.h"
 #include "kernels/kernels.h"
+#include "kernels/shared/math.inl"
 
 namespace pen::kernels::cpu {
 namespace {
@@ -47,6 +48,28 @@ __mmask16 positive_sixteen(const bf16* y) {
   const __m512i wide = _mm512_maskz_slli_epi32(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, halves), 16);
   return _mm512_cmp_ps_mask(_mm512_castsi512_ps(wide), _mm512_setzero_ps(), _CMP_GT_OQ);
 }
+
+void gate_sixteen(__mmask16 open, float keep, const float* from, float* to) {
+  if (keep == 0) return _mm512_storeu_ps(to, _mm512_maskz_loadu_ps(open, from));
+  const __m512 v = _mm512_loadu_ps(from);
+  _mm512_storeu_ps(to, _mm512_mask_blend_ps(open, _mm512_mul_ps(v, _mm512_set1_ps(keep)), v));
+}
+// Rounded as bf16's constructor does.
+void gate_sixteen(__mmask16 open, float keep, const bf16* from, bf16* to) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  const __m512i v = _mm512_maskz_cvtepu16_epi32(0xffff, halves);
+  __m512i closed = _mm512_setzero_si512();
+  if (keep != 0) {
+    const __m512 x = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, v, 16)), _mm512_set1_ps(keep));
+    const __m512i bits = _mm512_castps_si512(x), upper = _mm512_maskz_srli_epi32(0xffff, bits, 16);
+    const __m512i even = _mm512_add_epi32(_mm512_set1_epi32(0x7fff), _mm512_and_si512(upper, _mm512_set1_epi32(1)));
+    closed = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q),
+                                     _mm512_maskz_srli_epi32(0xffff, _mm512_add_epi32(bits, even), 16),
+                                     _mm512_or_si512(upper, _mm512_set1_epi32(0x40)));
+  }
+  const __m512i result = _mm512_mask_blend_epi32(open, closed, v);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(0xffff, result));
+}
 #endif
 
 }  // namespace
@@ -76,32 +99,36 @@ const std::uint8_t* bytes_of_bits(std::int64_t n, const std::uint8_t* bits) {
 }
 
 template <class T>
-void gate_bits(std::int64_t n, const std::uint8_t* bits, const T* from, T* to) {
-  parallel_for(bit_bytes(n), grain, [&](std::int64_t begin, std::int64_t end) {
+void gate_bits(std::int64_t n, double slope, const std::uint8_t* bits, const T* from, T* to) {
+  const auto keep = static_cast<wide_t<T>>(slope);
+  const auto one = [=](std::int64_t i, unsigned open) {
+    to[i] = static_cast<T>(shared::gated<wide_t<T>>(from[i], open, keep));
+  };
+  parallel_for(bit_bytes(n), grain, [=](std::int64_t begin, std::int64_t end) {
     std::int64_t j = begin;
 #if defined(__AVX512F__)
-    if constexpr (std::is_same_v<T, float>)
+    if constexpr (!std::is_same_v<T, double>)
       for (; j + 2 <= std::min(end, n / 8); j += 2) {
         __mmask16 two;
         std::memcpy(&two, bits + j, sizeof two);
-        _mm512_storeu_ps(to + 8 * j, _mm512_maskz_loadu_ps(two, from + 8 * j));
+        gate_sixteen(two, keep, from + 8 * j, to + 8 * j);
       }
 #endif
     for (; j < std::min(end, n / 8); ++j) {
       const unsigned byte = bits[j];
-      for (int i = 0; i < 8; ++i) to[8 * j + i] = byte >> i & 1 ? from[8 * j + i] : T(0);
+      for (int i = 0; i < 8; ++i) one(8 * j + i, byte >> i & 1);
     }
-    for (std::int64_t i = 8 * j; i < std::min(8 * end, n); ++i) to[i] = bits[j] >> i % 8 & 1 ? from[i] : T(0);
+    for (std::int64_t i = 8 * j; i < std::min(8 * end, n); ++i) one(i, bits[j] >> i % 8 & 1);
   });
 }
 
 template void pack_positive<float>(std::int64_t, const float*, std::uint8_t*);
 template void pack_positive<bf16>(std::int64_t, const bf16*, std::uint8_t*);
 
-#define PEN_DEFINE(T)                                                                       \
-  template void gate_bits<T>(std::int64_t, const std::uint8_t*, const T*, T*);              \
-  void gate(const Context&, std::int64_t n, const T* dy, const std::uint8_t* open, T* dx) { \
-    gate_bits(n, open, dy, dx);                                                             \
+#define PEN_DEFINE(T)                                                                                     \
+  template void gate_bits<T>(std::int64_t, double, const std::uint8_t*, const T*, T*);                    \
+  void gate(const Context&, std::int64_t n, double slope, const T* dy, const std::uint8_t* open, T* dx) { \
+    gate_bits(n, slope, open, dy, dx);                                                                    \
   }
 PEN_DEFINE(float)
 PEN_DEFINE(double)

@@ -15,8 +15,8 @@ void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits);
 // form that oneDNN's post-operations read.
 const std::uint8_t* bytes_of_bits(std::int64_t n, const std::uint8_t* bits);
 
-// to = from where a bit is 1, else 0; to may be from. T is float, double or bf16
+// to = from where a bit is 1, else slope * from; to may be from. T is float, double or bf16
 template <class T>
-void gate_bits(std::int64_t n, const std::uint8_t* bits, const T* from, T* to);
+void gate_bits(std::int64_t n, double slope, const std::uint8_t* bits, const T* from, T* to);
 
 }  // namespace pen::kernels::cpu

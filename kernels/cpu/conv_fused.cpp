@@ -2,6 +2,7 @@
 // those on the forward pass only, so a data gradient of stride 1 runs as the forward convolution that it is, with
 // transposed and rotated weights; the others are oneDNN's own, followed by one pass over the result.
 #include <algorithm>
+#include <bit>
 #include <type_traits>
 #include <vector>
 
@@ -22,17 +23,22 @@ struct After {
   enum Last : std::uint8_t { nothing, relu, gate } last = nothing;
 };
 
+// Each channel by itself.
+bool depthwise(const Conv2d& d) { return d.groups == d.c && d.groups == d.k; }
+
 template <class T>
 const ConvPlan& fused_plan(const Conv2d& d, bool bias, After after) {
   constexpr DType type = dtype_of<T>::value;
   thread_local PrimitiveCache<ConvPlan> cache;
-  const std::int64_t variant = bias | after.residual << 1 | after.last << 3;
+  const auto slope = static_cast<float>(after.last == After::relu ? d.relu_slope : 0);
+  const std::int64_t variant =
+      bias | after.residual << 1 | after.last << 3 | std::int64_t{std::bit_cast<std::uint32_t>(slope)} << 8;
   return cache.get(key_of(d, ConvOperation::fused, variant, type), [&] {
     const memory::desc y = describe(d, type).y;
     dnnl::post_ops ops;
     if (after.residual == After::in_place) ops.append_sum(1.0f);
     if (after.residual == After::separate) ops.append_binary(dnnl::algorithm::binary_add, y);
-    if (after.last == After::relu) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+    if (after.last == After::relu) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, slope, 0.0f);
     if (after.last == After::gate)
       ops.append_binary(dnnl::algorithm::binary_mul, {y.dims(), memory::data_type::u8, memory::format_tag::nhwc});
     return forward_plan_of(forward_description(d, bias, dnnl::prop_kind::forward_inference, ops, type), d, type);
@@ -66,21 +72,27 @@ Conv2d transposed(const Conv2d& d) {
   Conv2d t{};
   t.n = d.n, t.h = d.p, t.w = d.q, t.c = d.k;
   t.p = d.h, t.q = d.w, t.k = d.c;
-  t.r = d.r, t.s = d.s, t.dilation = d.dilation;
+  t.r = d.r, t.s = d.s, t.dilation = d.dilation, t.groups = d.groups;
   t.pad = static_cast<int>(d.dilation * (d.r - 1)) - d.pad;
-  t.winograd = d.winograd;
+  t.winograd = d.winograd, t.relu_slope = d.relu_slope;
   return t;
 }
 
 // Conv2d has one padding for both axes, and ours never cuts.
 bool runs_transposed(const Conv2d& d) {
-  return d.stride == 1 && d.groups == 1 && d.r == d.s && d.dilation * (d.r - 1) >= d.pad;
+  return d.stride == 1 && (d.groups == 1 || depthwise(d)) && d.r == d.s && d.dilation * (d.r - 1) >= d.pad;
 }
 
-// (K,C,R,S) -> (C,K,R,S), rotated by half a turn.
+// (K,C,R,S) -> (C,K,R,S), rotated by half a turn; of depthwise convolutions (K,1,R,S) -> (K,1,R,S).
 template <class T>
 std::vector<T> transposed_weights(const Conv2d& d, const T* w) {
   const std::int64_t area = d.r * d.s;
+  if (depthwise(d)) {
+    std::vector<T> out(static_cast<std::size_t>(d.k * area));
+    for (std::int64_t k = 0; k < d.k; ++k)
+      for (std::int64_t i = 0; i < area; ++i) out[static_cast<std::size_t>(k * area + i)] = w[k * area + area - 1 - i];
+    return out;
+  }
   std::vector<T> out(static_cast<std::size_t>(d.k * d.c * area));
   parallel_for(d.c, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t c = begin; c < end; ++c)
@@ -139,7 +151,7 @@ void backward_strided(const Context& ctx, const Conv2d& d, const T* dy, const T*
                             {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
   }
   if (residual) cpu::add_scaled(ctx, n, 1.0, dx, 1.0, residual, dx);
-  if (open) gate_bits(n, open, dx, dx);
+  if (open) gate_bits(n, d.relu_slope, open, dx, dx);
 }
 
 template <class T>
@@ -155,9 +167,12 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
   if constexpr (std::is_same_v<T, float>)
     if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr}, dx);
   if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx);
-  const After after{kind_of(residual, dx), open ? After::gate : After::nothing};
+  // A gate that leaves a part of what it closes is no product with a byte: a pass of its own.
+  const bool apart = open && d.relu_slope != 0;
+  const After after{kind_of(residual, dx), open && !apart ? After::gate : After::nothing};
   const ConvPlan& plan = fused_plan<T>(t, false, after);
   run(t, after, dy, packed_weights(plan, name, plain), plan, nullptr, residual, open, dx);
+  if (apart) gate_bits(d.n * d.h * d.w * d.c, d.relu_slope, open, dx, dx);
 }
 
 }  // namespace

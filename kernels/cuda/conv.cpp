@@ -67,16 +67,17 @@ void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, con
     set(output_of(spec.kind), b.out);
     plan.run(libraries, pointers);
     if (spec.marks) own::mark_positive(ctx, n, b.out, b.positive);
-    if (spec.gate) own::add_and_gate<T, T>(ctx, n, b.out, nullptr, b.open, b.out);
+    if (spec.gate) own::add_and_gate<T, T>(ctx, n, spec.d.relu_slope, b.out, nullptr, b.open, b.out);
     return;
   }
   T* const sums = in_place ? aside->as<T>() : b.out;
   set(output_of(spec.kind), sums);
   plan.run(libraries, pointers);
   if (spec.kind == ConvKind::forward && (spec.fusible() || spec.marks))
-    own::conv_epilogue<T, T>(ctx, n / spec.d.k, spec.d.k, sums, b.bias, b.residual, spec.relu, b.out, b.positive);
+    own::conv_epilogue<T, T>(ctx, n / spec.d.k, spec.d.k, spec.d.relu_slope, sums, b.bias, b.residual, spec.relu, b.out,
+                             b.positive);
   if (spec.kind == ConvKind::data && (spec.residual || spec.gate))
-    own::add_and_gate<T, T>(ctx, n, sums, b.residual, b.open, b.out);
+    own::add_and_gate<T, T>(ctx, n, spec.d.relu_slope, sums, b.residual, b.open, b.out);
 }
 
 // Memory for trying plans: never zeros, which would make products cheap.
@@ -187,7 +188,7 @@ void plain_forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, 
   const std::int64_t rows = d.n * d.p * d.q;
   const Temporary sums(static_cast<std::size_t>(rows * d.k + 1) * sizeof(wide), stream_of(ctx));
   own::conv2d_fwd<T>(ctx, d, x, w, nullptr, sums.as<wide>());
-  own::conv_epilogue<T, wide>(ctx, rows, d.k, sums.as<wide>(), b, residual, relu, y, positive);
+  own::conv_epilogue<T, wide>(ctx, rows, d.k, d.relu_slope, sums.as<wide>(), b, residual, relu, y, positive);
 }
 template <class T>
 void plain_backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
@@ -196,7 +197,7 @@ void plain_backward_data(const Context& ctx, const Conv2d& d, const T* dy, const
   const std::int64_t n = d.n * d.h * d.w * d.c;
   const Temporary sums(static_cast<std::size_t>(n + 1) * sizeof(wide), stream_of(ctx));
   own::conv2d_bwd_data<T>(ctx, d, dy, w, sums.as<wide>());
-  own::add_and_gate<T, wide>(ctx, n, sums.as<wide>(), residual, open, dx);
+  own::add_and_gate<T, wide>(ctx, n, d.relu_slope, sums.as<wide>(), residual, open, dx);
 }
 
 template <class T>

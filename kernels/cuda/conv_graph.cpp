@@ -81,10 +81,12 @@ Descriptor conv_operation(ConvKind kind, const Descriptor& conv, const Descripto
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA);
 }
 
-// y = mode(x, b); b is null for a function of one value.
-Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& x, const Descriptor* b, const Descriptor& y) {
+// y = mode(x, b); b is null for a function of one value. slope: of a ReLU below zero.
+Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& x, const Descriptor* b, const Descriptor& y,
+                     double slope = 0) {
   Descriptor what(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   what.set(CUDNN_ATTR_POINTWISE_MODE, mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
+  if (slope != 0) what.set(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, slope);
   what.finalize();
   Descriptor op(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
   op.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, what)
@@ -193,7 +195,7 @@ Descriptor conv_graph(const ConvSpec& spec, bool fused, cudnnHandle_t handle) {
       steps.push_back(pointwise(CUDNN_POINTWISE_ADD, sums, &b, next));
       sums = std::move(next);
     }
-    if (relu) steps.push_back(pointwise(CUDNN_POINTWISE_RELU_FWD, sums, nullptr, y));
+    if (relu) steps.push_back(pointwise(CUDNN_POINTWISE_RELU_FWD, sums, nullptr, y, d.relu_slope));
   }
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, steps);

@@ -24,18 +24,18 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
   shared::conv2d_bwd_weight<Exec>(ctx, d, x, dy, dw, accum);
 }
 template <class real, class Sums>
-void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const Sums* sums, const wide_t<real>* b,
-                   const real* residual, bool relu, real* y, std::uint8_t* positive) {
-  shared::conv_epilogue<Exec, real>(ctx, rows, k, sums, b, residual, relu, y, positive);
+void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, double slope, const Sums* sums,
+                   const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive) {
+  shared::conv_epilogue<Exec, real>(ctx, rows, k, slope, sums, b, residual, relu, y, positive);
 }
 template <class real>
 void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive) {
   shared::mark_positive<Exec>(ctx, n, y, positive);
 }
 template <class real, class Sums>
-void add_and_gate(const Context& ctx, std::int64_t n, const Sums* sums, const real* residual, const std::uint8_t* open,
-                  real* dx) {
-  shared::add_and_gate<Exec, real>(ctx, n, sums, residual, open, dx);
+void add_and_gate(const Context& ctx, std::int64_t n, double slope, const Sums* sums, const real* residual,
+                  const std::uint8_t* open, real* dx) {
+  shared::add_and_gate<Exec, real>(ctx, n, slope, sums, residual, open, dx);
 }
 template <class real>
 void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
@@ -48,10 +48,11 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
   shared::weights_channels_first<Exec>(ctx, k, c, area, w, out, accum);
 }
 
-#define PEN_AFTER(T, Sums)                                                                                        \
-  template void conv_epilogue<T, Sums>(const Context&, std::int64_t, std::int64_t, const Sums*, const wide_t<T>*, \
-                                       const T*, bool, T*, std::uint8_t*);                                        \
-  template void add_and_gate<T, Sums>(const Context&, std::int64_t, const Sums*, const T*, const std::uint8_t*, T*);
+#define PEN_AFTER(T, Sums)                                                                              \
+  template void conv_epilogue<T, Sums>(const Context&, std::int64_t, std::int64_t, double, const Sums*, \
+                                       const wide_t<T>*, const T*, bool, T*, std::uint8_t*);            \
+  template void add_and_gate<T, Sums>(const Context&, std::int64_t, double, const Sums*, const T*,      \
+                                      const std::uint8_t*, T*);
 #define PEN_OWN16(T)                                                                                    \
   PEN_AFTER(T, T)                                                                                       \
   template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, wide_t<T>*); \

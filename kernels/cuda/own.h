@@ -16,13 +16,13 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
 
 // What follows a convolution's sums, which are wide where we made them and `real` where a library did.
 template <class real, class Sums>
-void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, const Sums* sums, const wide_t<real>* b,
-                   const real* residual, bool relu, real* y, std::uint8_t* positive);
+void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, double slope, const Sums* sums,
+                   const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive);
 template <class real>
 void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive);
 template <class real, class Sums>
-void add_and_gate(const Context& ctx, std::int64_t n, const Sums* sums, const real* residual, const std::uint8_t* open,
-                  real* dx);
+void add_and_gate(const Context& ctx, std::int64_t n, double slope, const Sums* sums, const real* residual,
+                  const std::uint8_t* open, real* dx);
 
 // Weights from ours (K,C,area) to cuDNN's (K,area,C) and back.
 template <class real>

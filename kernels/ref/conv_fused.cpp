@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/shared/math.inl"
 
 namespace pen::kernels::ref {
 namespace {
@@ -23,12 +24,13 @@ template <class T>
 void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const wide_t<T>* b, const T* residual,
              bool relu, T* y, std::uint8_t* positive) {
   using wide = wide_t<T>;
+  const auto slope = static_cast<wide>(d.relu_slope);
   std::vector<wide> sums(static_cast<std::size_t>(size_of_y(d)));
   ref::conv2d_fwd(ctx, d, widened(size_of_x(d), x).data(), widened(size_of_w(d), w).data(), b, sums.data());
   if (positive) std::fill_n(positive, bit_bytes(size_of_y(d)), std::uint8_t{0});
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const wide v = residual ? sums[i] + residual[i] : sums[i];
-    y[i] = static_cast<T>(relu && v < wide(0) ? wide(0) : v);
+    y[i] = static_cast<T>(relu ? shared::rectified(v, slope) : v);
     if (positive && y[i] > wide(0)) positive[i / 8] |= static_cast<std::uint8_t>(1u << i % 8);
   }
 }
@@ -37,11 +39,12 @@ template <class T>
 void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
                    const std::uint8_t* open, T* dx) {
   using wide = wide_t<T>;
+  const auto slope = static_cast<wide>(d.relu_slope);
   std::vector<wide> sums(static_cast<std::size_t>(size_of_x(d)));
   ref::conv2d_bwd_data(ctx, d, widened(size_of_y(d), dy).data(), widened(size_of_w(d), w).data(), sums.data());
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const wide v = residual ? sums[i] + residual[i] : sums[i];
-    dx[i] = static_cast<T>(!open || (open[i / 8] >> i % 8 & 1) ? v : wide(0));
+    dx[i] = static_cast<T>(shared::gated(v, !open || (open[i / 8] >> i % 8 & 1), slope));
   }
 }
 

@@ -65,20 +65,21 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
       [=] PEN_HD(index_t i, double sum) { store(dw, i, sum, accum); });
 }
 
-// y = act(sums + b + residual), in the wide type and rounded once, act = ReLU if `relu`; b (K) and residual may be
-// null, y may be either input. positive, if wanted: a bit for each element, 1 where y > 0. A worker has the eight
-// elements of a byte.
+// y = act(sums + b + residual), in the wide type and rounded once, act = ReLU of this slope if `relu`; b (K) and
+// residual may be null, y may be either input. positive, if wanted: a bit for each element, 1 where y > 0. A worker has
+// the eight elements of a byte.
 template <class Exec, class real, class Sums>
-void conv_epilogue(const Context& ctx, index_t rows, index_t k, const Sums* sums, const wide_t<real>* b,
+void conv_epilogue(const Context& ctx, index_t rows, index_t k, double slope, const Sums* sums, const wide_t<real>* b,
                    const real* residual, bool relu, real* y, std::uint8_t* positive) {
   const index_t n = rows * k;
+  const auto keep = static_cast<wide_t<real>>(slope);
   Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
     const std::uint8_t byte = bits_of_byte(j, n, [=](index_t i) {
       using wide = wide_t<real>;
       wide v = static_cast<wide>(sums[i]);
       if (b) v += b[i % k];
       if (residual) v += residual[i];
-      if (relu) v = clamp_min(v, wide(0));
+      if (relu) v = rectified(v, keep);
       y[i] = static_cast<real>(v);
       return y[i] > wide(0);
     });
@@ -94,15 +95,16 @@ void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* p
   });
 }
 
-// dx = sums + residual where open, a bit for each element, is 1, else 0; residual and open may be null, dx may be
-// either input.
+// dx = sums + residual where open, a bit for each element, is 1, else `slope` of it; residual and open may be null, dx
+// may be either input.
 template <class Exec, class real, class Sums>
-void add_and_gate(const Context& ctx, index_t n, const Sums* sums, const real* residual, const std::uint8_t* open,
-                  real* dx) {
+void add_and_gate(const Context& ctx, index_t n, double slope, const Sums* sums, const real* residual,
+                  const std::uint8_t* open, real* dx) {
+  const auto keep = static_cast<wide_t<real>>(slope);
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
     wide_t<real> v = static_cast<wide_t<real>>(sums[i]);
     if (residual) v += residual[i];
-    dx[i] = !open || bit_at(open, i) ? static_cast<real>(v) : real(0);
+    dx[i] = static_cast<real>(gated(v, !open || bit_at(open, i), keep));
   });
 }
 

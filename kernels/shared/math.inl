@@ -16,6 +16,17 @@ PEN_HD inline T clamp_min(T x, T low) {
   return x < low ? low : x;  // in this order a NaN stays visible
 }
 
+// What a ReLU leaves of x, and of a gradient dy where x was above zero (`open`) or not. Slope 0 is the plain ReLU,
+// which leaves nothing, not even of an infinity.
+template <class T>
+PEN_HD inline T rectified(T x, T slope) {
+  return x < T(0) ? (slope == T(0) ? T(0) : slope * x) : x;  // in this order a NaN stays visible
+}
+template <class T>
+PEN_HD inline T gated(T dy, bool open, T slope) {
+  return open ? dy : slope == T(0) ? T(0) : slope * dy;
+}
+
 template <class T>
 PEN_HD inline T sigmoid(T x) {
   // exp of a negative number only: no overflow at either end

@@ -82,14 +82,18 @@ void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const
 }
 
 template <class Exec, class real>
-void gate(const Context& ctx, index_t n, const real* dy, const std::uint8_t* open, real* dx) {
+void gate(const Context& ctx, index_t n, double slope, const real* dy, const std::uint8_t* open, real* dx) {
+  const auto keep = static_cast<wide_t<real>>(slope);
   Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
+    const auto one = [=](index_t i, unsigned is_open) {
+      dx[i] = static_cast<real>(gated<wide_t<real>>(dy[i], is_open, keep));
+    };
     const unsigned byte = open[j];
     const index_t first = 8 * j;
     if (first + 8 <= n) {  // of a fixed length, which a compiler turns into vectors
-      for (int i = 0; i < 8; ++i) dx[first + i] = byte >> i & 1 ? dy[first + i] : real(0);
+      for (int i = 0; i < 8; ++i) one(first + i, byte >> i & 1);
     } else {
-      for (index_t i = first; i < n; ++i) dx[i] = byte >> (i - first) & 1 ? dy[i] : real(0);
+      for (index_t i = first; i < n; ++i) one(i, byte >> (i - first) & 1);
     }
   });
 }
