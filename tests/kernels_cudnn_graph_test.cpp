@@ -174,8 +174,9 @@ TEST_CASE("cudnn: every convolution of the parity cases has engines in 16 bit, f
   }
 }
 
-// MobileNet's layers. Only engines that compile at run time know a leaky ReLU, and they need tensor cores.
-TEST_CASE("cudnn: 1x1 and depthwise convolutions have engines, alone and with a leaky ReLU") {
+// MobileNet's layers. Only engines that compile at run time know a leaky ReLU; there is none for depthwise ones in
+// bf16.
+TEST_CASE("cudnn: 1x1 and depthwise convolutions have engines, 1x1 with a leaky ReLU too") {
   if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
   Conv2d pointwise{.n = 144, .h = 28, .w = 28, .c = 128, .k = 256, .r = 1, .s = 1, .p = 28, .q = 28};
   Conv2d depthwise{.n = 144, .h = 28, .w = 28, .c = 256, .k = 256, .r = 3, .s = 3, .p = 28, .q = 28};
@@ -189,7 +190,7 @@ TEST_CASE("cudnn: 1x1 and depthwise convolutions have engines, alone and with a 
       CAPTURE(key_of(spec));
       CHECK(kernels::cuda::count_engines(spec, true, h100, 0).offered > 0);
       spec.d.relu_slope = 0.1;
-      MESSAGE(key_of(spec) << " : " << runtime_engines() << " : " << kernels::cuda::count_engines(spec, true, h100, 0).offered);
+      if (d.groups == 1 && runtime_engines()) CHECK(kernels::cuda::count_engines(spec, true, h100, 0).offered > 0);
     }
 }
 
