@@ -13,11 +13,16 @@ namespace pen {
 constexpr int pixel_weight_bits = 22;
 constexpr std::int32_t pixel_sum_start = 1 << (pixel_weight_bits - 1);
 
-// The byte of a finished sum. I: std::int32_t, or a vector of them. (Weights are not negative: no sum is.)
+// Makes a finished sum its byte. I: std::int32_t, or a vector of them; by reference, as a vector that is wider than the
+// registers of the processor compiled for has no settled way to be returned. (Weights are not negative: no sum is.)
 template <class I>
-PEN_HD inline I byte_of_sum(I sum) {
+PEN_HD inline void sum_to_byte(I& sum) {
   const I most = I{} + 255, byte = sum >> pixel_weight_bits;
-  return byte > most ? most : byte;
+  sum = byte > most ? most : byte;
+}
+PEN_HD inline std::int32_t byte_of_sum(std::int32_t sum) {
+  sum_to_byte(sum);
+  return sum;
 }
 
 // In float32 and in this order.

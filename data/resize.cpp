@@ -37,12 +37,11 @@ void widen_pixel(const std::uint8_t* const (&rows)[kRows], std::ptrdiff_t x, std
   std::memcpy(wide, channels, sizeof channels);
 }
 
-// Rounds the sums of a pixel of eight rows and writes `rows` of them.
+// Rounds the sums of a pixel of eight rows, in place, and writes `rows` of them.
 template <int Size>
-void narrow_pixel(const Lanes (&sum)[3], int rows, std::ptrdiff_t stride, std::uint8_t* to) {
-  Lanes byte[3];
-  for (int c = 0; c < 3; ++c) byte[c] = byte_of_sum(sum[c]);
-  const Words w = (Words)byte[0] | (Words)byte[1] << 8 | (Words)byte[2] << 16;  // same bits
+void narrow_pixel(Lanes (&sum)[3], int rows, std::ptrdiff_t stride, std::uint8_t* to) {
+  for (Lanes& channel : sum) sum_to_byte(channel);
+  const Words w = (Words)sum[0] | (Words)sum[1] << 8 | (Words)sum[2] << 16;  // same bits
   for (int r = 0; r < kRows; ++r) {  // a constant count, so that each lane is one extraction
     const std::uint32_t v = w[r];
     if (r < rows) std::memcpy(to + r * stride, &v, Size);
