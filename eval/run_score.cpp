@@ -18,6 +18,7 @@
 #include "data/loader.h"
 #include "data/metadata.h"
 #include "eval/attribution/map_maker.h"
+#include "eval/beside.h"
 #include "eval/infilling.h"
 #include "eval/score_report.h"
 #include "eval/table.h"
@@ -189,9 +190,100 @@ void write_facts(JsonWriter& json, const Job& job, const ScoreRun& run, const st
   json.end_object();
 }
 
+// A batch on its way: mapped by the networks, measured without them, and its crops judged by them.
+struct Mapped {
+  BatchPtr loaded;
+  Batch batch;  // views of it
+  Maps maps;
+  Measured measured;
+};
+
+Mapped mapped(const Job& job, BatchPtr loaded) {
+  Mapped m;
+  const std::int64_t n = loaded->size;
+  const auto values = static_cast<std::size_t>(n * job.size * job.size * 3);
+  m.batch = {n, job.size, std::span(loaded->images).first(values), loaded->labels, loaded->paths};
+  m.loaded = std::move(loaded);
+  if (job.maker) m.maps = (*job.maker)(m.batch);
+  return m;
+}
+
+void measure(const Job& job, Mapped& m, const Scorer& scorer, MaskIou& mask_iou) {
+  if (job.maker && !job.maker->masker()) stretch_to_unit(m.maps.maps, m.batch.n);
+  std::vector<Box> boxes;
+  if (job.mode == ScoreMode::external) boxes = external_boxes(m.batch.paths, job.external);
+  m.measured = scorer.measure(m.batch, truth_of(m.batch.paths, job.truth), m.maps, boxes);
+  if (!job.true_masks) return;
+  const std::vector<ImageScore>& images = m.measured.images;
+  const auto each = static_cast<std::size_t>(job.size * job.size);
+  std::vector<float> masks(job.maker ? 0 : each * images.size());
+  std::vector<std::uint8_t> truths(each * images.size());
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    job.true_masks->load(images[i].path, std::span(truths).subspan(i * each, each));
+    if (!job.maker) rectangles(images[i], job.mode, job.size, std::span(masks).subspan(i * each, each));
+  }
+  mask_iou.add(job.maker ? m.maps.maps : masks, truths, m.batch.n);
+}
+
+// All images through the networks and the metrics. While a batch is mapped the one before is measured, beside or in
+// turn; its crops come next. False if it was interrupted.
+bool score_images(const Job& job, Device device, MetricsRun metrics, Scorer& scorer, MaskIou& mask_iou,
+                  std::optional<InfilledAccuracy>& infilled) {
+  LoaderOptions loading;
+  loading.batch_size = static_cast<int>(std::min(job.options.batch_size, images_at_once));
+  loading.workers = static_cast<int>(job.options.workers);
+  loading.bad_files = BadFiles::fail;
+  Loader loader(job.images, job.transform(), loading);
+  log::Progress progress("score", job.images.size());
+  if (job.maker) job.maker->on_progress([&](std::int64_t images) { progress.advance(images); });
+  std::int64_t missed = 0;
+  const auto judge = [&](Mapped& m) {
+    scorer.judge(m.batch, std::move(m.measured));
+    if (infilled) infilled->add(m.batch, m.maps.maps);
+    for (const ImageScore& image : std::span(scorer.images()).last(static_cast<std::size_t>(m.batch.n)))
+      missed += !image.hit;
+    progress.advance(job.maker ? 0 : m.batch.n,
+                     str("LE ", fixed(static_cast<double>(missed) / static_cast<double>(scorer.images().size()))));
+  };
+  std::shared_ptr<Mapped> last;  // being measured, to be judged
+  Beside beside(metrics, device);
+  const auto finish_last = [&] {
+    const std::shared_ptr<Mapped> m = std::exchange(last, nullptr);
+    beside.wait();
+    if (m) judge(*m);
+  };
+  loader.start_epoch(0);
+  for (;;) {
+    std::shared_ptr<Mapped> next;
+    try {
+      if (BatchPtr loaded = loader.next()) {
+        // The last batch has shapes of its own: what is kept for those of the others makes room.
+        if (loaded->size < loading.batch_size) {
+          finish_last();
+          release_cached_memory(device);
+        }
+        next = std::make_shared<Mapped>(mapped(job, std::move(loaded)));
+      }
+    } catch (...) {
+      finish_last();  // what is wrong with earlier images is said first
+      throw;
+    }
+    if (!next) break;
+    beside.start([&job, next, &scorer, &mask_iou] { measure(job, *next, scorer, mask_iou); });
+    if (const auto before = std::exchange(last, next)) judge(*before);
+    if (interrupt::requested()) {
+      progress.finish();
+      return false;
+    }
+  }
+  finish_last();
+  return true;
+}
+
 }  // namespace
 
-ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::string& device_in_words) {
+ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::string& device_in_words,
+                   MetricsRun metrics) {
   const Job job(options, device);
   ScoreOptions how;
   how.name = options.mode;
@@ -208,55 +300,12 @@ ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::str
   log::info(str("crops are judged by the classifier of '", job.judge.file, "'",
                 options.resnet_path.empty() ? " itself; --resnet_path names the original one" : ""));
 
-  LoaderOptions loading;
-  loading.batch_size = static_cast<int>(std::min(options.batch_size, images_at_once));
-  loading.workers = static_cast<int>(options.workers);
-  loading.bad_files = BadFiles::fail;
-  Loader loader(job.images, job.transform(), loading);
   ScoreRun run;
   const auto start = std::chrono::steady_clock::now();
-  {
-    log::Progress progress("score", job.images.size());
-    if (job.maker) job.maker->on_progress([&](std::int64_t images) { progress.advance(images); });
-    std::int64_t missed = 0;
-    std::vector<float> masks;
-    std::vector<std::uint8_t> truths;
-    loader.start_epoch(0);
-    while (const BatchPtr loaded = loader.next()) {
-      const std::int64_t n = loaded->size, pixels = job.size * job.size;
-      const Batch batch{n, job.size, std::span(loaded->images).first(static_cast<std::size_t>(n * pixels * 3)),
-                        loaded->labels, loaded->paths};
-      // The last batch has shapes of its own: what is kept for those of the others makes room.
-      if (loaded->size < loading.batch_size) release_cached_memory(device);
-      Maps maps;
-      if (job.maker) maps = (*job.maker)(batch);
-      if (job.maker && !job.maker->masker()) stretch_to_unit(maps.maps, n);
-      std::vector<Box> boxes;
-      if (job.mode == ScoreMode::external) boxes = external_boxes(batch.paths, job.external);
-      scorer.add(batch, truth_of(batch.paths, job.truth), maps, boxes);
-      if (infilled) infilled->add(batch, maps.maps);
-
-      const std::span<const ImageScore> added = std::span(scorer.images()).last(static_cast<std::size_t>(n));
-      if (job.true_masks) {
-        const auto each = static_cast<std::size_t>(pixels);
-        masks.resize(each * added.size());
-        truths.resize(masks.size());
-        for (std::size_t i = 0; i < added.size(); ++i) {
-          job.true_masks->load(added[i].path, std::span(truths).subspan(i * each, each));
-          if (!job.maker) rectangles(added[i], job.mode, job.size, std::span(masks).subspan(i * each, each));
-        }
-        mask_iou.add(job.maker ? maps.maps : masks, truths, n);
-      }
-      for (const ImageScore& image : added) missed += !image.hit;
-      progress.advance(job.maker ? 0 : n,
-                       str("LE ", fixed(static_cast<double>(missed) / static_cast<double>(scorer.images().size()))));
-      if (interrupt::requested()) {
-        progress.finish();
-        log::warn("interrupted: no results were written");
-        run.interrupted = true;
-        return run;
-      }
-    }
+  if (!score_images(job, device, metrics, scorer, mask_iou, infilled)) {
+    log::warn("interrupted: no results were written");
+    run.interrupted = true;
+    return run;
   }
   if (job.maker && !job.maker->warning().empty()) log::warn(job.maker->warning());
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/beside.h"
 #include "eval/mask_iou.h"
 #include "eval/options.h"
 #include "eval/score.h"
@@ -32,7 +33,9 @@ struct ScoreRun {
 // images at a time, and what is kept of an image does not depend on its size.
 // Errors: kind data for images, boxes, metadata (also one whose classes are not the classifier's), checkpoint for the
 // networks' files, usage for options that contradict what is in them.
-ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::string& device_in_words);
+// metrics: who computes them; results are the same to the bit.
+ScoreRun run_score(const ScoreRunOptions& options, Device device, const std::string& device_in_words,
+                   MetricsRun metrics = MetricsRun::by_device);
 
 // The totals for people: a Markdown table with intervals.
 std::string score_table(const ScoreRun& run);

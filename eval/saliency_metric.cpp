@@ -4,6 +4,7 @@
 #include <cmath>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
+#include <utility>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -49,27 +50,34 @@ std::int64_t argmax(std::span<const float> values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
 }
 
-std::vector<SaliencyTerms> saliency_terms(const Batch& batch, std::span<const Crop> crops,
-                                          const Classifier& classifier) {
-  const std::int64_t values = batch.size * batch.size * 3, total = static_cast<std::int64_t>(crops.size());
-  PEN_CHECK(static_cast<std::int64_t>(batch.images.size()) == batch.n * values, "saliency metric: images have ",
+std::vector<float> enlarged_crops(const Batch& batch, std::span<const Crop> crops) {
+  const auto values = static_cast<std::size_t>(batch.size * batch.size * 3);
+  PEN_CHECK(batch.images.size() == static_cast<std::size_t>(batch.n) * values, "saliency metric: images have ",
             batch.images.size(), " values, expected ", batch.n, " x ", batch.size, " x ", batch.size, " x 3");
+  std::vector<float> enlarged(crops.size() * values);
+  parallel_for(static_cast<std::int64_t>(crops.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const std::size_t image = static_cast<std::size_t>(crops[i].image);
+      crop_and_enlarge(batch.images.subspan(image * values, values), batch.size, crops[i].box,
+                       std::span(enlarged).subspan(i * values, values));
+    }
+  });
+  return enlarged;
+}
+
+std::vector<SaliencyTerms> saliency_terms(const Batch& batch, std::span<const Crop> crops, const Classifier& classifier,
+                                          std::vector<float> first_crops) {
+  const std::int64_t total = static_cast<std::int64_t>(crops.size());
   PEN_CHECK(static_cast<std::int64_t>(batch.labels.size()) == batch.n, "saliency metric: ", batch.labels.size(),
             " labels for ", batch.n, " images");
   std::vector<SaliencyTerms> terms(crops.size());
-  std::vector<float> enlarged;
+  std::vector<float> enlarged = std::move(first_crops);
   for (std::int64_t first = 0; first < total; first += batch.n) {
     const std::int64_t count = std::min(batch.n, total - first);
-    enlarged.resize(static_cast<std::size_t>(count * values));
-    parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const Crop& crop = crops[static_cast<std::size_t>(first + i)];
-        crop_and_enlarge(
-            batch.images.subspan(static_cast<std::size_t>(crop.image * values), static_cast<std::size_t>(values)),
-            batch.size, crop.box,
-            std::span(enlarged).subspan(static_cast<std::size_t>(i * values), static_cast<std::size_t>(values)));
-      }
-    });
+    if (first > 0 || enlarged.empty())
+      enlarged = enlarged_crops(batch, crops.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
+    PEN_CHECK(static_cast<std::int64_t>(enlarged.size()) == count * batch.size * batch.size * 3,
+              "saliency metric: ", enlarged.size(), " values of ", count, " crops");
     const std::vector<float> logits = classifier(enlarged, count);
     PEN_CHECK(!logits.empty() && logits.size() % static_cast<std::size_t>(count) == 0,
               "saliency metric: the classifier gave ", logits.size(), " logits for ", count, " crops");

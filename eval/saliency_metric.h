@@ -34,8 +34,11 @@ struct SaliencyTerms {
   bool correct = false;  // the crop's top-1 class is the label
   double sm() const { return sm1 - sm2; }
 };
-// Terms of each crop. The classifier sees at most batch.n crops at a time.
-std::vector<SaliencyTerms> saliency_terms(const Batch& batch, std::span<const Crop> crops,
-                                          const Classifier& classifier);
+// The crops' images (crops.size(), S, S, 3), one after the other.
+std::vector<float> enlarged_crops(const Batch& batch, std::span<const Crop> crops);
+// Terms of each crop. The classifier sees at most batch.n crops at a time. first: enlarged_crops of the first batch.n
+// (or all, if there are fewer), made already; empty: they are made here too.
+std::vector<SaliencyTerms> saliency_terms(const Batch& batch, std::span<const Crop> crops, const Classifier& classifier,
+                                          std::vector<float> first = {});
 
 }  // namespace pen::eval

@@ -8,7 +8,6 @@
 #include "base/parallel.h"
 #include "data/metadata.h"
 #include "eval/localization.h"
-#include "eval/saliency_metric.h"
 #include "layers/mask_statistics.h"
 
 namespace pen::eval {
@@ -100,6 +99,11 @@ Scorer::Scorer(ScoreOptions options, Classifier original)
 
 void Scorer::add(const Batch& batch, std::span<const std::vector<Box>> truth, const Maps& maps,
                  std::span<const Box> boxes) {
+  judge(batch, measure(batch, truth, maps, boxes));
+}
+
+Measured Scorer::measure(const Batch& batch, std::span<const std::vector<Box>> truth, const Maps& maps,
+                         std::span<const Box> boxes) const {
   const std::size_t n = static_cast<std::size_t>(batch.n);
   const std::size_t pixels = static_cast<std::size_t>(options_.size * options_.size);
   PEN_CHECK(batch.n >= 1 && batch.size == options_.size, "score: batch of ", batch.n, " images of side ", batch.size,
@@ -113,7 +117,9 @@ void Scorer::add(const Batch& batch, std::span<const std::vector<Box>> truth, co
   PEN_CHECK(maps.logits.size() % n == 0, "score: ", maps.logits.size(), " logits for ", n, " images");
   const std::size_t classes = maps.logits.size() / n;
 
-  std::vector<ImageScore> scores(n);
+  Measured measured;
+  std::vector<ImageScore>& scores = measured.images;
+  scores.resize(n);
   for (std::size_t i = 0; i < n; ++i) {
     PEN_CHECK_AS(data, !truth[i].empty(), where(batch, i), " has no annotated box to be scored against");
     scores[i].path = batch.paths[i];
@@ -134,7 +140,7 @@ void Scorer::add(const Batch& batch, std::span<const std::vector<Box>> truth, co
     }
   });
 
-  std::vector<Crop> crops;
+  std::vector<Crop>& crops = measured.crops;
   for (std::size_t i = 0; i < n; ++i) {
     if (options_.mode == ScoreMode::ground_truth) {
       for (const Box& box : truth[i]) crops.push_back({static_cast<std::int64_t>(i), box});
@@ -142,7 +148,14 @@ void Scorer::add(const Batch& batch, std::span<const std::vector<Box>> truth, co
       crops.push_back({static_cast<std::int64_t>(i), scores[i].box});
     }
   }
-  const std::vector<SaliencyTerms> terms = saliency_terms(batch, crops, original_);
+  measured.enlarged = enlarged_crops(batch, std::span(crops).first(std::min(n, crops.size())));
+  return measured;
+}
+
+void Scorer::judge(const Batch& batch, Measured measured) {
+  const std::vector<Crop>& crops = measured.crops;
+  std::vector<ImageScore>& scores = measured.images;
+  const std::vector<SaliencyTerms> terms = saliency_terms(batch, crops, original_, std::move(measured.enlarged));
   for (std::size_t c = 0; c < crops.size(); ++c) {
     ImageScore& image = scores[static_cast<std::size_t>(crops[c].image)];
     PEN_CHECK(std::isfinite(terms[c].sm2), "the classifier's output for a crop of '", image.path, "' is not finite");

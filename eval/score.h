@@ -13,6 +13,7 @@
 #include "eval/bootstrap.h"
 #include "eval/box.h"
 #include "eval/masks.h"
+#include "eval/saliency_metric.h"
 
 namespace pen::eval {
 
@@ -66,6 +67,13 @@ struct Totals {
   }
 };
 
+// What is known of a batch before the classifier has looked at its crops.
+struct Measured {
+  std::vector<ImageScore> images;
+  std::vector<Crop> crops;      // one an image; ground_truth: one an annotated box
+  std::vector<float> enlarged;  // of the first of them, as saliency_terms takes them
+};
+
 // Accumulates batches. Per image it keeps one ImageScore and no pixels.
 class Scorer {
  public:
@@ -77,6 +85,11 @@ class Scorer {
   // data errors that name the image.
   void add(const Batch& batch, std::span<const std::vector<Box>> truth, const Maps& maps = {},
            std::span<const Box> boxes = {});
+  // The same in two steps: what needs no network and changes nothing here, so that any thread may do it ...
+  Measured measure(const Batch& batch, std::span<const std::vector<Box>> truth, const Maps& maps = {},
+                   std::span<const Box> boxes = {}) const;
+  // ... and the crops' terms, with the classifier, batches in order.
+  void judge(const Batch& batch, Measured measured);
 
   const ScoreOptions& options() const { return options_; }
   const std::vector<ImageScore>& images() const { return images_; }

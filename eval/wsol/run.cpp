@@ -78,7 +78,7 @@ std::string masker_file(const std::string& path, const std::string& casme_load_m
   return best;
 }
 
-WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& device_in_words) {
+WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& device_in_words, MetricsRun metrics) {
   WsolRun run;
   run.dataset = options.dataset.empty() ? fs::path(options.val_json).stem().string() : options.dataset;
   run.file = result_file(options, run.dataset);
@@ -112,31 +112,42 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
   WsolReport report{run, options, nullptr, nullptr, nullptr, {}, device_in_words, {}, {}};
   const auto start = std::chrono::steady_clock::now();
   const auto side = static_cast<int>(source.size);
-  const bool done =
-      each_batch(dataset, source.reads_images, "wsol", device, [&](const Batch& batch, std::int64_t first) {
-        const auto n = static_cast<std::size_t>(batch.n);
-        const std::size_t each = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
-        for (std::int64_t i = first; i < first + batch.n; ++i) report.ids.push_back(dataset.id(i));
-        const std::span<const std::string> ids = std::span(report.ids).last(n);
-        const std::vector<double> maps = source.maps(batch, ids);
-        if (dataset.has_boxes()) {
-          std::vector<std::vector<Box>> boxes;
-          for (std::int64_t i = first; i < first + batch.n; ++i) boxes.push_back(dataset.boxes(i));
-          v1.add(maps, batch.n, side, side, boxes, ids);
-          v2.add(maps, batch.n, side, side, boxes, ids);
-        }
-        if (dataset.has_masks()) {
-          std::vector<std::uint8_t> truth(each * n);
-          std::vector<std::int64_t> contested(n);
-          parallel_for(batch.n, 1, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t i = begin; i < end; ++i)
-              contested[static_cast<std::size_t>(i)] =
-                  dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
-          });
-          for (std::size_t i = 0; i < n; ++i) run.contested.add(ids[i], contested[i]);
-          pixels.add(maps, truth, batch.n, ids);
-        }
+  const auto judge = [&](const std::vector<double>& maps, std::span<const std::string> ids, std::int64_t first) {
+    const std::size_t n = ids.size(), each = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
+    const auto count = static_cast<std::int64_t>(n);
+    if (dataset.has_boxes()) {
+      std::vector<std::vector<Box>> boxes;
+      for (std::int64_t i = first; i < first + count; ++i) boxes.push_back(dataset.boxes(i));
+      v1.add(maps, count, side, side, boxes, ids);
+      v2.add(maps, count, side, side, boxes, ids);
+    }
+    if (dataset.has_masks()) {
+      std::vector<std::uint8_t> truth(each * n);
+      std::vector<std::int64_t> contested(n);
+      parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          contested[static_cast<std::size_t>(i)] =
+              dataset.load_mask(first + i, std::span(truth).subspan(static_cast<std::size_t>(i) * each, each));
       });
+      for (std::size_t i = 0; i < n; ++i) run.contested.add(ids[i], contested[i]);
+      pixels.add(maps, truth, count, ids);
+    }
+  };
+  Beside judging(metrics, device);
+  bool done = false;
+  try {
+    done = each_batch(dataset, source.reads_images, "wsol", device, [&](const Batch& batch, std::int64_t first) {
+      std::vector<std::string> ids;
+      for (std::int64_t i = first; i < first + batch.n; ++i) ids.push_back(dataset.id(i));
+      std::vector<double> maps = source.maps(batch, ids);
+      report.ids.insert(report.ids.end(), ids.begin(), ids.end());
+      judging.start([&judge, maps = std::move(maps), ids = std::move(ids), first] { judge(maps, ids, first); });
+    });
+  } catch (...) {
+    judging.wait();  // what is wrong with earlier images is said first
+    throw;
+  }
+  if (done) judging.wait();
   run.interrupted = !done;
   if (!done) return run;
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

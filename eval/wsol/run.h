@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "eval/beside.h"
 #include "eval/wsol/box_accuracy.h"
 #include "eval/wsol/dataset.h"
 #include "eval/wsol/options.h"
@@ -31,7 +32,9 @@ struct WsolRun {
 // Maps pass in batches; what is kept of an image does not depend on its size.
 // Errors: data for lists, images, masks and maps (before the first image where that is possible), checkpoint for
 // networks, usage for options that contradict them and for results that are there already without overwrite.
-WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& device_in_words);
+// metrics: who computes them; results are the same to the bit.
+WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& device_in_words,
+                 MetricsRun metrics = MetricsRun::by_device);
 
 // The checkpoint that casme_load_mode means: `path` itself (specific), or the last epoch's file in the folder `path`,
 // epoch_<number>.chk or .safetensors, and where there is none last.chk (best). Nothing there: a checkpoint error.

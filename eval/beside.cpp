@@ -1,0 +1,26 @@
+#include "eval/beside.h"
+
+#include <utility>
+
+#include "base/parallel.h"
+
+namespace pen::eval {
+
+Beside::Beside(MetricsRun run, Device device)
+    : policy_(run == MetricsRun::beside || (run == MetricsRun::by_device && device.is_cuda()) ? std::launch::async
+                                                                                              : std::launch::deferred) {
+}
+
+void Beside::start(std::function<void()> work) {
+  wait();
+  under_way_ = std::async(policy_, [work = std::move(work), count = threads()] {
+    set_threads(count);  // a new thread knows nothing of --threads
+    work();
+  });
+}
+
+void Beside::wait() {
+  if (under_way_.valid()) under_way_.get();
+}
+
+}  // namespace pen::eval
