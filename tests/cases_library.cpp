@@ -51,6 +51,15 @@ std::vector<NamedConv> convolutions() {
        {.n = 2, .h = 5, .w = 6, .c = 8, .k = 12, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .weight_key = 0xC0FFEE}},
       {"3x3 by Winograd",
        {.n = 3, .h = 9, .w = 14, .c = 32, .k = 64, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
+      {"1x1 in panels", {.n = 2, .h = 20, .w = 17, .c = 64, .k = 144, .r = 1, .s = 1, .p = 0, .q = 0}},
+      {"1x1 in panels, stride 2",
+       {.n = 3, .h = 9, .w = 6, .c = 272, .k = 80, .r = 1, .s = 1, .p = 0, .q = 0, .stride = 2}},
+      {"1x1 in panels, stride 3, few outputs",
+       {.n = 1, .h = 8, .w = 9, .c = 80, .k = 272, .r = 1, .s = 1, .p = 0, .q = 0, .stride = 3}},
+      {"1x1 in panels, keyed weights",
+       {.n = 2, .h = 5, .w = 7, .c = 128, .k = 128, .r = 1, .s = 1, .p = 0, .q = 0, .weight_key = 0xBEEF}},
+      {"3x3 in panels, stride 2",
+       {.n = 2, .h = 9, .w = 12, .c = 80, .k = 70, .r = 3, .s = 3, .p = 0, .q = 0, .stride = 2, .pad = 1}},
       {"3x3 to one channel", {.n = 2, .h = 19, .w = 7, .c = 80, .k = 1, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1}},
       {"3x3 with windows in the padding alone",
        {.n = 1, .h = 5, .w = 9, .c = 8, .k = 5, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 4}},
@@ -113,6 +122,8 @@ void add_convolutions(Registry& reg) {
     add_weight_gradient(reg, name, d);
   }
   // Too large for the others: what is summed in more than one go.
+  add_weight_gradient(reg, "1x1 in panels, many outputs",
+                      {.n = 3, .h = 22, .w = 20, .c = 80, .k = 64, .r = 1, .s = 1, .p = 22, .q = 20});
   add_weight_gradient(
       reg, "3x3 by Winograd, many tiles",
       {.n = 2, .h = 28, .w = 31, .c = 32, .k = 32, .r = 3, .s = 3, .p = 28, .q = 31, .pad = 1, .winograd = true});

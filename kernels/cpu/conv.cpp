@@ -1,6 +1,8 @@
 // Convolution on oneDNN, and where our own loops take its place.
 #include "kernels/cpu/conv_phases.h"
 #include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/conv_pointwise.h"
+#include "kernels/cpu/conv_product_weight.h"
 #include "kernels/cpu/conv_single.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/kernels.h"
@@ -48,7 +50,8 @@ bool empty(const Conv2d& d) { return d.n == 0; }
 
 void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float* w, const float* b, float* y) {
   if (empty(d)) return;
-  if (winograd_suits(d)) return cpu::conv2d_fused_fwd(ctx, d, x, w, b, nullptr, false, y, nullptr);
+  if (winograd_suits(d) || pointwise_suits(d))
+    return cpu::conv2d_fused_fwd(ctx, d, x, w, b, nullptr, false, y, nullptr);
   if (single_suits(d)) return single_forward(d, x, w, b, y);
   guarded("conv2d_fwd", [&] {
     const ConvPlan& plan = forward_plan(d, b != nullptr);
@@ -64,8 +67,8 @@ void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float
 
 void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, float* dx) {
   if (empty(d)) return;
-  // Where the forward convolution runs by Winograd's algorithm, so does its transpose.
-  if (winograd_suits(d)) return cpu::conv2d_fused_bwd_data(ctx, d, dy, w, nullptr, nullptr, dx);
+  // Where the forward convolution runs in our loops, so does its transpose.
+  if (winograd_suits(d) || pointwise_suits(d)) return cpu::conv2d_fused_bwd_data(ctx, d, dy, w, nullptr, nullptr, dx);
   guarded("conv2d_bwd_data", [&] {
     if (phases_suit(d)) return data_gradient_by_phases(d, dy, w, dx);
     const ConvPlan& plan = data_plan(d);
@@ -85,6 +88,7 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, cons
   }
   if (single_suits(d)) return single_weight_gradient(d, x, dy, accum, dw);
   if (winograd_suits(d)) return winograd_weight_gradient(d, x, dy, accum, dw);
+  if (product_weight_suits(d)) return product_weight_gradient(d, x, dy, accum, dw);
   guarded("conv2d_bwd_weight", [&] {
     const ConvPlan& plan = weight_plan(d);
     const bool direct = !plan.packed && accum == Accum::write;

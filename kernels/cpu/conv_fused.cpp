@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "kernels/cpu/bits.h"
 #include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/conv_pointwise.h"
 #include "kernels/cpu/conv_winograd.h"
 #include "kernels/kernels.h"
 
@@ -124,8 +125,11 @@ void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const 
              T* y, std::uint8_t* positive) {
   if (d.n == 0) return;
   const auto plain = [&] { return w; };
-  if constexpr (std::is_same_v<T, float>)
-    if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, b, {residual, relu, nullptr, positive}, y);
+  if constexpr (std::is_same_v<T, float>) {
+    const Epilogue ours{residual, relu, nullptr, positive};
+    if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, b, ours, y);
+    if (pointwise_suits(d)) return pointwise(d, x, w, b, ours, y);
+  }
   if (residual && misses_input(d)) return ref::conv2d_fused_fwd(ctx, d, x, w, b, residual, relu, y, positive);
   const After after{kind_of(residual, y), relu ? After::relu : After::nothing};
   const ConvPlan& plan = fused_plan<T>(d, b != nullptr, after);
@@ -158,12 +162,13 @@ template <class T>
 void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
                    const std::uint8_t* open, T* dx) {
   if (d.n == 0) return;
+  if constexpr (std::is_same_v<T, float>)
+    if (pointwise_suits(d)) return pointwise_data_gradient(d, dy, w, {residual, false, open, nullptr}, dx);
   if (!runs_transposed(d)) return backward_strided(ctx, d, dy, w, residual, open, dx);
   const Conv2d t = transposed(d);
+  const WeightName name = name_of_transposed(d);
   std::vector<T> turned;
   const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
-  // Other contents than w's under the same name: another name.
-  const WeightName name{d.weight_key ? ~d.weight_key : 0, d.weight_owner ? ~d.weight_owner : 0};
   if constexpr (std::is_same_v<T, float>)
     if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr}, dx);
   if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx);

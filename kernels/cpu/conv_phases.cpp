@@ -50,8 +50,7 @@ void data_gradient_by_phases(const Conv2d& d, const float* dy, const float* w, f
   const ConvPlan& plan = cache.get(key_of(t, ConvOperation::forward, 0), [&] {
     return forward_plan_of(forward_description(t, false, dnnl::prop_kind::forward_inference), t);
   });
-  // Other contents than w's under the same name: another name.
-  const WeightName name{d.weight_key ? ~d.weight_key : 0, d.weight_owner ? ~d.weight_owner : 0};
+  const WeightName name = name_of_transposed(d);
   std::vector<float> cut;
   const void* const weights = packed_weights(plan, name, [&] { return (cut = cut_weights(d, t, w)).data(); });
   auto* const sums = static_cast<float*>(scratch(plan.y.get_size(), 2));

@@ -49,6 +49,10 @@ struct WeightName {
   std::uint64_t key = 0, owner = 0;
 };
 inline WeightName name_of(const Conv2d& d) { return {d.weight_key, d.weight_owner}; }
+// Of what a data gradient makes of them: other contents than theirs, so another name.
+inline WeightName name_of_transposed(const Conv2d& d) {
+  return {d.weight_key ? ~d.weight_key : 0, d.weight_owner ? ~d.weight_owner : 0};
+}
 
 // A copy of weights in some layout: the one kept under this name, or what `make` writes to kept memory, or to scratch
 // memory (slot 1) if they have no name.

@@ -1,7 +1,6 @@
 #include "kernels/cpu/conv_winograd.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/parallel.h"
 #include "kernels/cpu/winograd_walk.h"
@@ -40,26 +39,7 @@ void transform_weights(int64_t k, int64_t c, const float* w, float* u) {
   });
 }
 
-// What follows the sums, for one vector at y[at].
-template <bool residual, bool relu, bool gated, bool marks>
-void store(const Epilogue& e, const Vector* sums, int64_t at, float* y) {
-  Vector v = *sums;
-  if constexpr (residual) v += *reinterpret_cast<const Vector*>(e.residual + at);
-  if constexpr (relu) v = v < Vector{} ? Vector{} : v;
-  if constexpr (gated) {
-    LaneBits open;  // whole bytes: at is a multiple of lanes
-    std::memcpy(&open, e.open + at / 8, sizeof open);
-    keep_lanes(open, &v);
-  }
-  *reinterpret_cast<Vector*>(y + at) = v;
-  if constexpr (marks) {
-    const LaneBits positive = positive_lanes(&v);
-    std::memcpy(e.positive + at / 8, &positive, sizeof positive);
-  }
-}
-
-// y = epilogue(A^T m A + b), m (36,tiles,K + apart). A kernel of its own for each combination, so that the inner loops
-// stay free of questions.
+// y = epilogue(A^T m A + b), m (36,tiles,K + apart)
 template <bool... chosen>
 void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tiles, const float* m, const float* b,
                   const Epilogue& e, float* y) {
@@ -81,17 +61,6 @@ void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tile
   }
 }
 
-template <bool... chosen, class... Arguments>
-void finish(const Epilogue& e, Arguments... arguments) {
-  if constexpr (sizeof...(chosen) == 4) {
-    finish_tiles<chosen...>(arguments...);
-  } else {
-    const bool all[] = {e.residual != nullptr, e.relu, e.open != nullptr, e.positive != nullptr};
-    if (all[sizeof...(chosen)]) return finish<chosen..., true>(e, arguments...);
-    finish<chosen..., false>(e, arguments...);
-  }
-}
-
 // Tiles at a time: both transforms of them stay in the second cache, or nearly.
 int64_t chunk_of(const Conv2d& d) {
   const int64_t fit = (int64_t{3} << 19) / (points * (d.c + d.k + 2 * apart) * static_cast<int64_t>(sizeof(float)));
@@ -104,7 +73,7 @@ bool winograd_suits(const Conv2d& d) {
   if (!d.winograd || d.relu_slope != 0) return false;  // its epilogue knows the plain ReLU alone
   if (d.r != 3 || d.s != 3 || d.stride != 1 || d.dilation != 1 || d.groups != 1 || d.pad != 1) return false;
   if (d.c % block || d.k % block || d.c < 2 * block || d.k < 2 * block || d.h < 4 || d.w < 4) return false;
-  return d.c * d.k <= most_weights && std::max(d.c, d.k) <= tile::most_wide;
+  return d.c * d.k <= most_weights && std::max(d.c, d.k) <= most_wide;
 }
 
 void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
@@ -129,7 +98,8 @@ void winograd(const Conv2d& d, const float* x, WeightName name, const std::funct
         small_product(
             {.m = tiles, .n = d.k, .inner = d.c, .a_row = v_row, .a_inner = 1, .b_row = m_row, .c_row = m_row},
             v + e * tiles * v_row, u + e * d.c * m_row, m + e * tiles * m_row);
-      finish<>(after, d, all, first, tiles, static_cast<const float*>(m), b, after, y);
+      with_epilogue(
+          after, [&]<bool... chosen>() { finish_tiles<chosen...>(d, all, first, tiles, m, b, after, y); });
     }
   });
 }

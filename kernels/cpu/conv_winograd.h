@@ -6,16 +6,9 @@
 #include <functional>
 
 #include "kernels/cpu/conv_plan.h"
+#include "kernels/cpu/epilogue.h"
 
 namespace pen::kernels::cpu {
-
-// What follows the sums of a convolution, in this order. Null: nothing.
-struct Epilogue {
-  const float* residual = nullptr;     // is added; may be the output itself
-  bool relu = false;                   // negative becomes 0
-  const std::uint8_t* open = nullptr;  // bits: 0 where it is 0
-  std::uint8_t* positive = nullptr;    // bits: 1 where the result is > 0
-};
 
 // Whether this convolution may run so, can, and gains by it.
 bool winograd_suits(const Conv2d& d);

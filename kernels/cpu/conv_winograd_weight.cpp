@@ -15,7 +15,9 @@ using tile::block;
 using tile::points;
 using tile::Tiles;
 
-constexpr int64_t piece = 2 * lanes;  // of output channels: what one task of the products takes
+// A block of the products: rows are read across, a few floats from each line, so that many at a time pay.
+constexpr int rows = 2 * block_rows, columns = block_columns / 2;
+constexpr int64_t piece = columns * lanes;  // of output channels: what one task of the products takes
 // Transformed inputs and gradients of so many bytes are made, then read by all products before the next.
 constexpr int64_t chunk_bytes = int64_t{3} << 20, most_tiles = 96;
 
@@ -69,7 +71,7 @@ void winograd_weight_gradient(const Conv2d& d, const float* x, const float* dy, 
   const Tiles all(d);
   const int64_t v_row = d.c + apart, z_row = d.k + apart, m_row = d.k + apart;
   const int64_t fit = chunk_bytes / (points * (v_row + z_row) * static_cast<int64_t>(sizeof(float)));
-  const int64_t most = std::clamp<int64_t>(fit, 2 * block_rows, most_tiles);
+  const int64_t most = std::clamp<int64_t>(fit, 2 * rows, most_tiles);
   const int64_t chunks = (all.count + most - 1) / most, chunk = (all.count + chunks - 1) / chunks;
   const auto floats = [](int64_t n, int slot) {
     return static_cast<float*>(scratch(static_cast<std::size_t>(n) * sizeof(float), slot));
@@ -87,15 +89,15 @@ void winograd_weight_gradient(const Conv2d& d, const float* x, const float* dy, 
     parallel_for(points * pieces, 1, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t e = t / pieces, k = t % pieces * piece;
-        small_product({.m = d.c,
-                       .n = std::min(piece, d.k - k),
-                       .inner = tiles,
-                       .a_row = 1,
-                       .a_inner = v_row,
-                       .b_row = z_row,
-                       .c_row = m_row,
-                       .add = first > 0},
-                      v + e * tiles * v_row, z + e * tiles * z_row + k, m + e * d.c * m_row + k);
+        small_product<rows, columns>({.m = d.c,
+                                      .n = std::min(piece, d.k - k),
+                                      .inner = tiles,
+                                      .a_row = 1,
+                                      .a_inner = v_row,
+                                      .b_row = z_row,
+                                      .c_row = m_row,
+                                      .add = first > 0},
+                                     v + e * tiles * v_row, z + e * tiles * z_row + k, m + e * d.c * m_row + k);
       }
     });
   }

@@ -3,20 +3,27 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
 namespace pen::kernels::cpu {
 
+// A block of sums that stays in registers: so many rows, so many vectors wide. Four vectors to six rows take ten loads
+// for 24 products; two to twelve take 14, and come out 4% slower on Zen 4.
 #ifdef __AVX512F__
-constexpr std::int64_t lanes = 16, block_rows = 12;
+constexpr std::int64_t lanes = 16, block_rows = 6, block_columns = 4;
 #else
-constexpr std::int64_t lanes = 8, block_rows = 6;
+constexpr std::int64_t lanes = 8, block_rows = 6, block_columns = 2;
 #endif
 // Loads and stores through it need no alignment. Functions take pointers to it: by value, its ABI depends on the
 // target.
 using Vector [[gnu::vector_size(lanes * sizeof(float)), gnu::aligned(4), gnu::may_alias]] = float;
+
+// What lies beyond an image's edge: one pixel, of at most so many channels.
+constexpr std::int64_t most_wide = 2048;
+alignas(64) inline constexpr float zeros[most_wide] = {};
 
 static_assert(lanes % 8 == 0, "the bits of a vector are whole bytes");
 
@@ -52,33 +59,59 @@ struct SmallProduct {
   bool add = false;
 };
 
+// Memory that will be needed soon: step l of a sum asks the caches for what lies at `at + l * step`. The processor's
+// own prefetching does not see beyond the rows that are being read.
+struct Ahead {
+  const float* at;
+  std::int64_t step;
+};
+struct NothingAhead {};
+
+// sum += a b for `inner` columns of a, whose element (i,l) is a[i][l * a_inner].
+template <class Next = NothingAhead, int rows, int columns>
+[[gnu::always_inline]] inline void accumulate(std::int64_t inner, const float* const* a, std::int64_t a_inner,
+                                              const float* b, std::int64_t b_row, Vector (&sum)[rows][columns],
+                                              Next next = {}) {
+  const float* left[rows];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) left[i] = a[i];
+  for (std::int64_t l = 0; l < inner; ++l) {
+    Vector right[columns];
+    if constexpr (std::is_same_v<Next, Ahead>) __builtin_prefetch(next.at + l * next.step, 0, 2);
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; ++j) right[j] = *reinterpret_cast<const Vector*>(b + l * b_row + j * lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const float one = left[i][l * a_inner];
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; ++j) sum[i][j] += one * right[j];
+    }
+  }
+}
+
+// Calls f(sum[i][j], i, j) for each vector of a block, without a loop: sums that are indexed by a variable leave their
+// registers.
+template <int rows, int columns, class F>
+[[gnu::always_inline]] inline void each_of(Vector (&sum)[rows][columns], F f) {
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; ++j) f(sum[i][j], i, j);
+}
+
 template <int rows, int columns>
 void product_block(const SmallProduct& d, const float* a, const float* b, float* c) {
   Vector sum[rows][columns];
+  const float* from[rows];
 #pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 2
-    for (int j = 0; j < columns; ++j) {
-      if (d.add)
-        sum[i][j] = *reinterpret_cast<const Vector*>(c + i * d.c_row + j * lanes);
-      else
-        sum[i][j] = Vector{};
-    }
-  for (std::int64_t l = 0; l < d.inner; ++l) {
-    Vector right[columns];
-#pragma GCC unroll 2
-    for (int j = 0; j < columns; ++j) right[j] = *reinterpret_cast<const Vector*>(b + l * d.b_row + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const float left = a[i * d.a_row + l * d.a_inner];
-#pragma GCC unroll 2
-      for (int j = 0; j < columns; ++j) sum[i][j] += left * right[j];
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 2
-    for (int j = 0; j < columns; ++j) *reinterpret_cast<Vector*>(c + i * d.c_row + j * lanes) = sum[i][j];
+  for (int i = 0; i < rows; ++i) from[i] = a + i * d.a_row;
+  const auto place = [&](int i, int j) { return reinterpret_cast<Vector*>(c + i * d.c_row + j * lanes); };
+  if (d.add)
+    each_of(sum, [&](Vector& v, int i, int j) { v = *place(i, j); });
+  else
+    each_of(sum, [](Vector& v, int, int) { v = Vector{}; });
+  accumulate(d.inner, from, d.a_inner, b, d.b_row, sum);
+  each_of(sum, [&](const Vector& v, int i, int j) { *place(i, j) = v; });
 }
 
 template <int rows, int columns>
@@ -87,18 +120,19 @@ void product_rows(std::int64_t m, const SmallProduct& d, const float* a, const f
   if constexpr (rows > 1) product_rows<rows - 1, columns>(m, d, a, b, c);
 }
 
-inline void small_product(const SmallProduct& d, const float* a, const float* b, float* c) {
-  constexpr std::int64_t wide = 2 * lanes;
-  for (std::int64_t j = 0; j < d.n; j += wide)
-    for (std::int64_t i = 0; i < d.m; i += block_rows) {
-      const std::int64_t m = d.m - i < block_rows ? d.m - i : block_rows;
-      const float* const left = a + i * d.a_row;
-      float* const to = c + i * d.c_row + j;
-      if (d.n - j >= wide)
-        product_rows<block_rows, 2>(m, d, left, b + j, to);
-      else
-        product_rows<block_rows, 1>(m, d, left, b + j, to);
-    }
+template <int rows, int columns>
+void product_columns(std::int64_t n, std::int64_t m, const SmallProduct& d, const float* a, const float* b, float* c) {
+  if (n >= columns * lanes) return product_rows<rows, columns>(m, d, a, b, c);
+  if constexpr (columns > 1) product_columns<rows, columns - 1>(n, m, d, a, b, c);
+}
+
+// In blocks of so many rows and vectors.
+template <int rows = block_rows, int columns = block_columns>
+void small_product(const SmallProduct& d, const float* a, const float* b, float* c) {
+  for (std::int64_t j = 0; j < d.n; j += columns * lanes)
+    for (std::int64_t i = 0; i < d.m; i += rows)
+      product_columns<rows, columns>(d.n - j, d.m - i < rows ? d.m - i : rows, d, a + i * d.a_row, b + j,
+                                     c + i * d.c_row + j);
 }
 
 }  // namespace pen::kernels::cpu

@@ -12,9 +12,6 @@ constexpr std::int64_t block = 16;   // channels come in multiples of it
 constexpr std::int64_t points = 36;  // of a tile: 6 x 6 inputs give 4 x 4 outputs
 constexpr std::int64_t step = 4;     // from tile to tile
 constexpr std::int64_t apart = 16;   // between rows: lengths of powers of two would push each other out of the cache
-constexpr std::int64_t most_wide = 2048;  // channels
-
-alignas(64) inline constexpr float zeros[most_wide] = {};  // what lies beyond the edge
 
 struct Tiles {
   explicit Tiles(const Conv2d& d)
