@@ -6,8 +6,8 @@
 //     guided
 //   channel 287 of layer2.3: closed in the recording, open in our float32; 9.5e-5 of the plain gradient, nothing of the
 //     guided
-//   channel 94 of the second norm of layer2.0: closed in the recording and in our double, open in our float32 by 7e-8 of
-//     its layer's root mean square; 1.3e-5 of the plain gradient, 4.2e-6 of the guided
+//   channel 94 behind layer2.0's second norm: closed in the recording and in our double, open in our float32 by 7e-8
+//     of its layer's root mean square; 1.3e-5 of the plain gradient, 4.2e-6 of the guided
 // A ReLU's own gradient has no edge (near zero it passes next to nothing), so that these inputs are the whole
 // difference: `gradient` and `guided_backprop` are compared with the four as they were.
 #include <doctest/doctest.h>
