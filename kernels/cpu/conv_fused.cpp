@@ -126,7 +126,7 @@ void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const 
   if (d.n == 0) return;
   const auto plain = [&] { return w; };
   if constexpr (std::is_same_v<T, float>) {
-    const Epilogue ours{residual, relu, nullptr, positive};
+    const Epilogue ours{residual, relu, nullptr, positive, static_cast<float>(d.relu_slope)};
     if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, b, ours, y);
     if (pointwise_suits(d)) return pointwise(d, x, w, b, ours, y);
   }
@@ -162,15 +162,16 @@ template <class T>
 void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
                    const std::uint8_t* open, T* dx) {
   if (d.n == 0) return;
+  const auto slope = static_cast<float>(d.relu_slope);
   if constexpr (std::is_same_v<T, float>)
-    if (pointwise_suits(d)) return pointwise_data_gradient(d, dy, w, {residual, false, open, nullptr}, dx);
+    if (pointwise_suits(d)) return pointwise_data_gradient(d, dy, w, {residual, false, open, nullptr, slope}, dx);
   if (!runs_transposed(d)) return backward_strided(ctx, d, dy, w, residual, open, dx);
   const Conv2d t = transposed(d);
   const WeightName name = name_of_transposed(d);
   std::vector<T> turned;
   const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
   if constexpr (std::is_same_v<T, float>)
-    if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr}, dx);
+    if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr, slope}, dx);
   if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx);
   // A gate that leaves a part of what it closes is no product with a byte: a pass of its own.
   const bool apart = open && d.relu_slope != 0;

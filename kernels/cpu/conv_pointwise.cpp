@@ -47,7 +47,7 @@ struct Block {
   Ahead ahead;             // inputs of later blocks
 };
 
-template <bool residual, bool relu, bool gated, bool marks>
+template <bool residual, bool relu, bool gated, bool marks, bool leaky>
 void make_block(int64_t inner, const Block& o, const float* x, const float* w, const Epilogue& e, float* y) {
   const float* from[block_rows];
   int64_t to[block_rows];
@@ -77,12 +77,14 @@ void make_block(int64_t inner, const Block& o, const float* x, const float* w, c
       if (j < o.columns) v += *reinterpret_cast<const Vector*>(o.bias + o.first + j * lanes);
     });
   if (o.count == block_rows && o.columns == block_columns)
-    return each_of(
-        sum, [&](const Vector& v, int i, int j) { store<residual, relu, gated, marks>(e, &v, to[i] + j * lanes, y); });
+    return each_of(sum, [&](const Vector& v, int i, int j) {
+      store<residual, relu, gated, marks, leaky>(e, &v, to[i] + j * lanes, y);
+    });
   Sums some;
   each_of(sum, [&](const Vector& v, int i, int j) { some[i][j] = v; });
   for (int64_t i = 0; i < o.count; ++i)
-    for (int64_t j = 0; j < o.columns; ++j) store<residual, relu, gated, marks>(e, &some[i][j], to[i] + j * lanes, y);
+    for (int64_t j = 0; j < o.columns; ++j)
+      store<residual, relu, gated, marks, leaky>(e, &some[i][j], to[i] + j * lanes, y);
 }
 
 const float* packed(const BlockedWeights& layout, WeightName name, const float* w) {

@@ -70,7 +70,7 @@ int64_t chunk_of(const Conv2d& d) {
 }  // namespace
 
 bool winograd_suits(const Conv2d& d) {
-  if (!d.winograd || d.relu_slope != 0) return false;  // its epilogue knows the plain ReLU alone
+  if (!d.winograd) return false;
   if (d.r != 3 || d.s != 3 || d.stride != 1 || d.dilation != 1 || d.groups != 1 || d.pad != 1) return false;
   if (d.c % block || d.k % block || d.c < 2 * block || d.k < 2 * block || d.h < 4 || d.w < 4) return false;
   return d.c * d.k <= most_weights && std::max(d.c, d.k) <= most_wide;
