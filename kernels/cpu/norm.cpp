@@ -40,17 +40,10 @@ std::vector<double> two_sums(const Rows& d, F f) {
 }
 
 // f(element, channel) for all elements. What is asked of f per element must not be asked again within it: the inner
-// loop has to stay free of questions. From the last row to the first: the sums before went the other way, so what they
-// read last is still in the cache, and what comes next finds the first rows there.
+// loop has to stay free of questions.
 template <class F>
 void each(const Rows& d, F f) {
-  parallel_for(d.rows, Exec::grain / d.c + 1, [&](int64_t begin, int64_t end) {
-    const F g = f;
-    for (int64_t r = end - 1; r >= begin; --r) {
-#pragma GCC ivdep
-      for (int64_t c = 0; c < d.c; ++c) g(r * d.c + c, c);
-    }
-  });
+  Exec({}).grid(d.rows, d.c, [f, n = d.c](int64_t r, int64_t c) { f(r * n + c, c); });
 }
 
 }  // namespace
