@@ -74,6 +74,11 @@ void copy(Device to, void* destination, Device from, const void* source, std::si
   if (bytes) std::memcpy(destination, source, bytes);
 }
 
+void read_later(Device device, void* pinned, const void* source, std::size_t bytes, void* stream) {
+  if (device.is_cuda()) return cuda::device_read_later(device.index, pinned, source, bytes, stream);
+  if (bytes) std::memcpy(pinned, source, bytes);
+}
+
 void zero(Device device, void* memory, std::size_t bytes, void* stream) {
   if (device.is_cuda()) return cuda::device_zero(device.index, memory, bytes, stream);
   if (bytes) std::memset(memory, 0, bytes);

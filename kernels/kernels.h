@@ -44,6 +44,8 @@ void discard(void* memory,
              std::size_t bytes) noexcept;  // CPU: the whole pages inside go back to the system, zeros come
 void trim() noexcept;                      // CPU: what malloc keeps of freed memory goes back to the system
 void copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
+// Device memory of a GPU to pinned memory, in the order of the stream; the caller waits for a Mark behind it.
+void read_later(Device device, void* pinned, const void* source, std::size_t bytes, void* stream);
 void zero(Device device, void* memory, std::size_t bytes, void* stream);
 void synchronize(Device device);
 void* stream(Device device);       // the device's one compute stream

@@ -180,6 +180,10 @@ struct PixelNormal {
 // Yes or no for each of n elements, one bit each: element i is bit i % 8 of byte i / 8; bits behind the last are 0.
 constexpr std::int64_t bit_bytes(std::int64_t n) { return (n + 7) / 8; }
 
+// What an update on a device goes by, three doubles in its memory: the sum of squares of all gradients, the factor that
+// clips them, and 1 if every loss was finite, else 0: then nothing is changed.
+enum UpdateControl : int { control_squares, control_scale, control_go, control_size };
+
 // Which pixels a mask m in [0,1] keeps: m itself (masked in) or 1 - m (masked out).
 enum class Side : std::uint8_t { in, out };
 

@@ -9,28 +9,24 @@
 namespace pen {
 namespace {
 
-using Flags = std::vector<double>;  // one 0 or 1 per image
-
-Flags equal(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
-  PEN_CHECK(a.size() == b.size() && !a.empty(), "criterion: ", a.size(), " classes for ", b.size(), " labels");
-  Flags out(a.size());
-  for (std::size_t i = 0; i < a.size(); ++i) out[i] = a[i] == b[i];
-  return out;
-}
-
-double average(const Flags& f) { return std::accumulate(f.begin(), f.end(), 0.0) / static_cast<double>(f.size()); }
+using Flags = Tensor;  // (N), one 0 or 1 per image, on the device
 
 // Per-image constants as a tensor beside `like`.
-Tensor constants(const Flags& values, const Tensor& like) {
+Tensor constants(const std::vector<double>& values, const Tensor& like) {
   return Tensor::from(values, {static_cast<std::int64_t>(values.size())}).to(like.dtype()).to(like.device());
 }
 
-// correct_i and not right any more: the masked image confused a classifier that knew.
-Flags confused(const Flags& correct, const Flags& still_right) {
-  Flags out(correct.size());
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = correct[i] * (1 - still_right[i]);
-  return out;
+Flags equal(const Tensor& classes, const CriterionInput& in) {
+  const auto n = static_cast<std::int64_t>(in.labels.size());
+  PEN_CHECK(n > 0 && classes.shape() == Shape{n}, "criterion: classes ", to_string(classes.shape()), " for ", n,
+            " labels");
+  return ops::equal_ids(classes, Tensor::from(in.labels, {n}), in.masked_logits);
 }
+
+Flags opposite(const Flags& f) { return ops::affine(f, -1, 1); }
+
+// correct_i and not right any more: the masked image confused a classifier that knew.
+Flags confused(const Flags& correct, const Flags& still_right) { return ops::mul(correct, opposite(still_right)); }
 
 // The mean of each mask, or its distance to the target area.
 Tensor area_of(const CriterionInput& in, bool against_target, bool squared) {
@@ -42,8 +38,9 @@ Tensor area_of(const CriterionInput& in, bool against_target, bool squared) {
 }
 
 // -lambda * mean(relu(indicator - area) * weight)
-Tensor reward_small_masks(double lambda, const Flags& indicator, const Tensor& area, const Flags& weight) {
-  const Tensor margin = ops::relu(ops::sub(constants(indicator, area), area));
+Tensor reward_small_masks(double lambda, const Flags& indicator, const Tensor& area,
+                          const std::vector<double>& weight) {
+  const Tensor margin = ops::relu(ops::sub(indicator, area));
   return ops::affine(ops::mean(ops::mul(margin, constants(weight, area))), -lambda, 0);
 }
 
@@ -51,14 +48,14 @@ void add_total_variation(const CriterionInput& in, const std::optional<double>& 
                          CriterionResult& result) {
   if (!lambda) return;
   const Tensor term = total_variation_term(in.mask, *lambda);
-  result.logged["tv_reg"] = term.item();
+  result.logged["tv_reg"] = {.values = term.detach()};
   regularization = ops::add(regularization, term);
 }
 
 void finish(const Tensor& loss, const Tensor& regularization, CriterionResult& result) {
   result.total = ops::add(loss, regularization);
-  result.logged["loss"] = loss.item();
-  result.logged["regularization"] = regularization.item();
+  result.logged["loss"] = {.values = loss.detach()};
+  result.logged["regularization"] = {.values = regularization.detach()};
 }
 
 class CrossEntropyCriterion : public Criterion {
@@ -67,25 +64,25 @@ class CrossEntropyCriterion : public Criterion {
 
   CriterionResult operator()(const CriterionInput& in) const override {
     CriterionResult result;
-    const Flags correct = equal(in.clean_class, in.labels);
-    const Flags masked_right = equal(ops::argmax(in.masked_logits), in.labels);
+    const Flags correct = equal(in.clean_class, in);
+    const Flags masked_right = equal(ops::argmax_ids(in.masked_logits), in);
     const Tensor objective =
-        o_.entropy ? ops::mean(ops::mul(constants(correct, in.masked_logits), ops::entropy(in.masked_logits)))
-                   : ops::affine(in.masked_loss, -1, 0);
+        o_.entropy ? ops::mean(ops::mul(correct, ops::entropy(in.masked_logits))) : ops::affine(in.masked_loss, -1, 0);
     const Tensor loss = ops::affine(objective, o_.maximize ? -1 : 1, 0);
 
     const Flags indicator = o_.side == MaskSide::in ? masked_right : confused(correct, masked_right);
     const Tensor area = area_of(in, o_.add_prob_layers, o_.prob_squared);
-    Tensor regularization = reward_small_masks(o_.lambda_r, indicator, area, Flags(indicator.size(), 1.0));
-    result.logged["mask_reg"] = regularization.item();
+    Tensor regularization =
+        reward_small_masks(o_.lambda_r, indicator, area, std::vector<double>(in.labels.size(), 1.0));
+    result.logged["mask_reg"] = {.values = regularization.detach()};
     add_total_variation(in, o_.lambda_tv, regularization, result);
 
-    result.logged["correct_on_clean"] = average(correct);
+    result.logged["correct_on_clean"] = {Figure::Is::mean, correct};
     if (o_.side == MaskSide::in) {
-      result.logged["correct_on_masked"] = average(masked_right);
+      result.logged["correct_on_masked"] = {Figure::Is::mean, masked_right};
     } else {
-      result.logged["mistaken_on_masked"] = 1 - average(masked_right);
-      result.logged["nontrivially_confused"] = average(indicator);
+      result.logged["mistaken_on_masked"] = {Figure::Is::rest_of_mean, masked_right};
+      result.logged["nontrivially_confused"] = {Figure::Is::mean, indicator};
     }
     finish(loss, regularization, result);
     return result;
@@ -114,54 +111,44 @@ class DivergenceCriterion : public Criterion {
   CriterionResult operator()(const CriterionInput& in) const override {
     CriterionResult result;
     const std::size_t n = in.labels.size();
-    const Flags correct = equal(decide(in.clean_logits), in.labels);
-    const Flags masked_right = equal(decide(in.masked_logits), in.labels);
+    const Flags correct = equal(decide(in.clean_logits), in);
+    const Flags masked_right = equal(decide(in.masked_logits), in);
     const Flags indicator = confused(correct, masked_right);
 
-    Flags loss_weight(n, 1.0), reg_weight(n, 1.0);
+    std::vector<double> loss_weight(n), reg_weight(n);
     for (std::size_t i = 0; i < n; ++i) {
       const double w = o_.apply_class_weight ? o_.class_weights.at(static_cast<std::size_t>(in.labels[i])) : 1.0;
       const bool nothing = o_.nothing_class == in.labels[i];
-      loss_weight[i] = nothing ? 0.0 : w * (o_.loss_on_coc ? correct[i] : 1.0);
+      loss_weight[i] = nothing ? 0.0 : w;
       reg_weight[i] = w * (nothing ? o_.nothing_class_reg_weight : 1.0);
     }
     const Tensor divergence = ops::prior_divergence(in.masked_logits, constants(prior_, in.masked_logits), o_.backward);
-    const Tensor loss = ops::mean(ops::mul(constants(loss_weight, in.masked_logits), divergence));
+    Tensor weight = constants(loss_weight, in.masked_logits);
+    if (o_.loss_on_coc) weight = ops::mul(weight, correct);
+    const Tensor loss = ops::mean(ops::mul(weight, divergence));
 
     const Tensor area = area_of(in, o_.add_prob_layers, o_.prob_squared);
     Tensor regularization = o_.regularize_always || o_.add_prob_layers
                                 ? ops::affine(ops::mean(ops::mul(area, constants(reg_weight, area))), o_.lambda_r, 0)
                                 : reward_small_masks(o_.lambda_r, indicator, area, reg_weight);
-    result.logged["mask_reg"] = regularization.item();
+    result.logged["mask_reg"] = {.values = regularization.detach()};
     add_total_variation(in, o_.lambda_tv, regularization, result);
 
-    result.logged["correct_on_clean"] = average(correct);
-    result.logged["mistaken_on_masked"] = 1 - average(masked_right);
-    result.logged["nontrivially_confused"] = average(indicator);
+    result.logged["correct_on_clean"] = {Figure::Is::mean, correct};
+    result.logged["mistaken_on_masked"] = {Figure::Is::rest_of_mean, masked_right};
+    result.logged["nontrivially_confused"] = {Figure::Is::mean, indicator};
     finish(loss, regularization, result);
     return result;
   }
 
  private:
   // The class whose probability exceeds its prior most: by difference, or by ratio.
-  std::vector<std::int64_t> decide(const Tensor& logits) const {
-    PEN_CHECK(logits.size(1) == static_cast<std::int64_t>(prior_.size()), "kldivergence: ", logits.size(1),
-              " logits for a prior of ", prior_.size(), " classes");
-    const std::vector<double> q = ops::softmax(logits.detach()).to(DType::f64).to_vector<double>();
-    std::vector<std::int64_t> out;
-    for (std::size_t row = 0; row < q.size(); row += prior_.size()) {
-      std::size_t best = 0;
-      double most = -INFINITY;
-      for (std::size_t k = 0; k < prior_.size(); ++k) {
-        const double excess = o_.divide ? q[row + k] / prior_[k] : q[row + k] - prior_[k];
-        if (excess > most) {
-          most = excess;
-          best = k;
-        }
-      }
-      out.push_back(static_cast<std::int64_t>(best));
-    }
-    return out;
+  Tensor decide(const Tensor& logits) const {
+    const auto classes = static_cast<std::int64_t>(prior_.size());
+    PEN_CHECK(logits.size(1) == classes, "kldivergence: ", logits.size(1), " logits for a prior of ", classes,
+              " classes");
+    return ops::largest_excess(ops::softmax(logits.detach()), Tensor::from(prior_, {classes}).to(logits.device()),
+                               o_.divide);
   }
 
   DivergenceOptions o_;
@@ -169,6 +156,17 @@ class DivergenceCriterion : public Criterion {
 };
 
 }  // namespace
+
+double Figure::of(const std::vector<double>& v) const {
+  if (is == Is::element) {
+    PEN_CHECK(v.size() == 1, "a figure of ", v.size(), " elements");
+    return v[0];
+  }
+  const double mean = std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size());
+  return is == Is::mean ? mean : 1 - mean;
+}
+
+double Figure::read() const { return of(values.to(DType::f64).to_vector<double>()); }
 
 Tensor total_variation_term(const Tensor& mask, double lambda_tv) {
   constexpr double border = 0.3;

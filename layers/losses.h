@@ -15,18 +15,26 @@ enum class MaskSide { in, out };
 
 // What a criterion reads. Tensors (N,...); nothing but mask, masked_logits and masked_loss carries a gradient.
 struct CriterionInput {
-  Tensor mask;                            // (N,H,W,1)
-  Tensor masked_logits;                   // (N,classes): the classifier on the masked image
-  Tensor masked_loss;                     // scalar: mean cross entropy of masked_logits and the labels
-  std::vector<std::int64_t> labels;       // (N)
-  std::vector<std::int64_t> clean_class;  // (N): argmax of the clean logits
-  Tensor clean_logits;                    // (N,classes)
-  Tensor p;                               // (N) target areas, if used
+  Tensor mask;                       // (N,H,W,1)
+  Tensor masked_logits;              // (N,classes): the classifier on the masked image
+  Tensor masked_loss;                // scalar: mean cross entropy of masked_logits and the labels
+  std::vector<std::int64_t> labels;  // (N)
+  Tensor clean_class;                // (N, int64): argmax of the clean logits
+  Tensor clean_logits;               // (N,classes)
+  Tensor p;                          // (N) target areas, if used
+};
+
+// A figure whose value may still be on a device: the only element of `values`, their mean, or one minus their mean.
+struct Figure {
+  enum class Is { element, mean, rest_of_mean } is = Is::element;
+  Tensor values;
+  double of(const std::vector<double>& elements) const;
+  double read() const;  // waits for the device
 };
 
 struct CriterionResult {
   Tensor total;                          // scalar: loss + regularization
-  std::map<std::string, double> logged;  // loss, regularization, mask_reg, tv_reg, correct_on_clean, ...
+  std::map<std::string, Figure> logged;  // loss, regularization, mask_reg, tv_reg, correct_on_clean, ...
 };
 
 class Criterion {

@@ -104,6 +104,7 @@ void Module::zero_grad() {
 
 void Module::to(Device device) {
   visit("", [&](const std::string&, Tensor& t, bool parameter) {
+    if (t.dtype() == DType::i64) return;  // a counter: the CPU adds to it and would wait for a device to be read
     const bool wanted = t.requires_grad();
     t = t.to(device).detach();
     if (parameter) t.set_requires_grad(wanted);

@@ -106,6 +106,13 @@ Tensor entropy(const Tensor& logits);                                           
 // Divergence of q = softmax(logits) from a prior (classes): -sum prior log q, or backward -sum q (log prior - log q).
 Tensor prior_divergence(const Tensor& logits, const Tensor& prior, bool backward);
 std::vector<std::int64_t> argmax(const Tensor& logits);  // lowest index of the largest; no gradient
+// The same, and what follows, stays on the device. No gradients.
+Tensor argmax_ids(const Tensor& logits);  // (N) int64
+// The class (N, int64) whose probability exceeds its prior (classes, double, on the device) most: by difference, or
+// ratio.
+Tensor largest_excess(const Tensor& probabilities, const Tensor& prior, bool divide);
+// 1 where the ids are equal, else 0, as elements of `like`'s type on its device. Ids on the CPU are brought there.
+Tensor equal_ids(const Tensor& a, const Tensor& b, const Tensor& like);
 
 // ---- masks (ops_mask.cpp): x (N,H,W,C), m (N,H,W,1) in [0,1]
 // Masked in: filling + m (x - filling); masked out: filling + (1 - m)(x - filling). filling undefined: zeros.

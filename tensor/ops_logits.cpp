@@ -92,13 +92,39 @@ Tensor prior_divergence(const Tensor& x, const Tensor& prior, bool backward) {
       });
 }
 
-std::vector<std::int64_t> argmax(const Tensor& x) {
+Tensor argmax_ids(const Tensor& x) {
   check_logits("argmax", x);
   Tensor best = Tensor::empty({x.size(0)}, DType::i64, x.device());
   dispatch(x.dtype(), "argmax", [&]<class T>() {
     kernels::argmax_rows(context(x.device()), x.size(0), x.size(1), x.data<T>(), best.mutable_data<std::int64_t>());
   });
-  return best.to_vector<std::int64_t>();
+  return best;
+}
+
+std::vector<std::int64_t> argmax(const Tensor& x) { return argmax_ids(x).to_vector<std::int64_t>(); }
+
+Tensor largest_excess(const Tensor& q, const Tensor& prior, bool divide) {
+  check_logits("largest_excess", q);
+  PEN_CHECK(prior.shape() == Shape{q.size(1)} && prior.device() == q.device(), "largest_excess: prior ",
+            to_string(prior.shape()), " for probabilities ", to_string(q.shape()));
+  Tensor best = Tensor::empty({q.size(0)}, DType::i64, q.device());
+  dispatch(q.dtype(), "largest_excess", [&]<class T>() {
+    kernels::largest_excess(context(q.device()), q.size(0), q.size(1), divide, q.data<T>(), prior.data<double>(),
+                            best.mutable_data<std::int64_t>());
+  });
+  return best;
+}
+
+Tensor equal_ids(const Tensor& a, const Tensor& b, const Tensor& like) {
+  PEN_CHECK(a.shape() == b.shape() && a.shape().size() == 1, "equal_ids: ", to_string(a.shape()), " and ",
+            to_string(b.shape()));
+  const Tensor first = a.to(like.device()), second = b.to(like.device());
+  Tensor y = empty_with(like, a.shape());
+  dispatch(like.dtype(), "equal_ids", [&]<class T>() {
+    kernels::equal_ids(context(like.device()), a.numel(), first.data<std::int64_t>(), second.data<std::int64_t>(),
+                       y.mutable_data<T>());
+  });
+  return y;
 }
 
 }  // namespace pen::ops

@@ -374,13 +374,14 @@ Tensor embedding(const Tensor& table, const Tensor& ids) {
   const std::int64_t n = ids.size(0), classes = table.size(0), width = table.size(1);
   for (const std::int64_t id : ids.to_vector<std::int64_t>())
     PEN_CHECK(id >= 0 && id < classes, "embedding: id ", id, " is not among the table's ", classes, " rows");
+  const Tensor there = ids.to(table.device());
   Tensor y = empty_with(table, {n, width});
   dispatch(table.dtype(), "embedding", [&]<class T>() {
-    kernels::embedding_fwd(context(table.device()), n, width, table.data<T>(), ids.data<std::int64_t>(),
+    kernels::embedding_fwd(context(table.device()), n, width, table.data<T>(), there.data<std::int64_t>(),
                            y.mutable_data<T>());
   });
   if (!needs_grad({&table})) return y;
-  record("embedding", y, {table}, [n, classes, width, saved = Saved(ids)](Backward& call) {
+  record("embedding", y, {table}, [n, classes, width, saved = Saved(there)](Backward& call) {
     const Tensor rows = saved.get("embedding");
     auto wanted = call.target(0, {classes, width});
     Tensor& dtable = wanted.tensor;

@@ -87,6 +87,13 @@ class Buffers : public Arena {
   const std::uint8_t* in_bytes(const std::string& name, const std::vector<std::uint8_t>& values) {
     return as<std::uint8_t>(add(name, DType::u8, static_cast<std::int64_t>(values.size()), Role::input, values));
   }
+  const double* in_f64(const std::string& name, const std::vector<double>& values) {
+    return as<double>(add(name, DType::f64, static_cast<std::int64_t>(values.size()), Role::input, bytes_of(values)));
+  }
+  // Read and written.
+  double* state_f64(const std::string& name, const std::vector<double>& values) {
+    return as<double>(add(name, DType::f64, static_cast<std::int64_t>(values.size()), Role::both, bytes_of(values)));
+  }
   real* out(const std::string& name, std::int64_t n) { return as<real>(add(name, type, n, Role::output)); }
   // An output that is all zero when the kernel is right.
   real* out_zero(const std::string& name, std::int64_t n) {
@@ -120,6 +127,10 @@ class Buffers : public Arena {
   }
 
  private:
+  static std::vector<std::uint8_t> bytes_of(const std::vector<double>& values) {
+    const auto* first = reinterpret_cast<const std::uint8_t*>(values.data());
+    return {first, first + values.size() * sizeof(double)};
+  }
   template <class T>
   static T* as(void* memory) {
     return static_cast<T*>(memory);

@@ -140,6 +140,22 @@ void add_logits(Registry& reg) {
       if (d.c == 1) b.zeros_are_right();
       return [=](const Context& ctx) { argmax_rows(ctx, d.rows, d.c, x, best); };
     });
+    for (const bool divide : {false, true})
+      reg.add("largest_excess", str(shape, divide ? " ratio" : ""), exact, [=](auto& b) -> Call {
+        const auto* q = b.in("q", n, 0, 1);
+        std::vector<double> priors;
+        for (int64_t k = 0; k < d.c; ++k) priors.push_back(0.05 + 0.01 * static_cast<double>(k * 7 % 13));
+        const double* prior = b.in_f64("prior", priors);
+        auto* best = b.out_ids("best", d.rows);
+        if (d.c == 1) b.zeros_are_right();
+        return [=](const Context& ctx) { largest_excess(ctx, d.rows, d.c, divide, q, prior, best); };
+      });
+    reg.add("equal_ids", shape, exact, [=](auto& b) -> Call {
+      const auto* x1 = b.in_ids("a", d.rows, 2);
+      const auto* x2 = b.in_ids("b", d.rows, 2);
+      auto* y = b.out("y", d.rows);
+      return [=](const Context& ctx) { equal_ids(ctx, d.rows, x1, x2, y); };
+    });
   }
 }
 

@@ -86,6 +86,15 @@ void add_norm_eval(Registry& reg) {
     });
 }
 
+// What the control of an update says; unasked: there is none.
+enum class Go { unasked, yes, no };
+const char* name_of(Go go) { return go == Go::unasked ? "" : go == Go::yes ? " controlled" : " stopped"; }
+template <class B>
+const double* control_of(B& b, Go go) {
+  if (go == Go::unasked) return nullptr;
+  return b.in_f64("control", {49.0, 0.7, go == Go::yes ? 1.0 : 0.0});
+}
+
 void add_optimisers(Registry& reg) {
   for (const int64_t n : {int64_t{0}, int64_t{1}, int64_t{37}, int64_t{70001}}) {
     reg.add_both("sum_squares", str(n), summed, [=](auto& b, Accum accum) -> Call {
@@ -94,21 +103,36 @@ void add_optimisers(Registry& reg) {
       return [=](const Context& ctx) { sum_squares(ctx, n, x, y, accum); };
     });
     for (const bool first : {false, true})
-      reg.add("sgd_step", str(n, first ? " first" : ""), elementwise, [=](auto& b) -> Call {
-        const auto* g = b.in("g", n);
-        auto* w = b.inout("w", n);
-        auto* velocity = b.inout("velocity", n);
-        return [=](const Context& ctx) { sgd_step(ctx, n, 0.1, 0.9, 1e-2, first, g, w, velocity); };
-      });
+      for (const Go go : {Go::unasked, Go::yes, Go::no})
+        reg.add("sgd_step", str(n, first ? " first" : "", name_of(go)), elementwise, [=](auto& b) -> Call {
+          const auto* g = b.in("g", n);
+          const double* control = control_of(b, go);
+          auto* w = b.inout("w", n);
+          auto* velocity = b.inout("velocity", n);
+          return [=](const Context& ctx) { sgd_step(ctx, n, 0.1, 0.9, 1e-2, first, g, control, w, velocity); };
+        });
     for (const int64_t step : {int64_t{1}, int64_t{250}})
-      reg.add("adam_step", str(n, " step ", step), elementwise, [=](auto& b) -> Call {
-        const auto* g = b.in("g", n);
-        auto* w = b.inout("w", n);
-        auto* m = b.inout("m", n, -0.1, 0.1);
-        auto* v = b.inout("v", n, 0.001, 0.1);
-        return [=](const Context& ctx) { adam_step(ctx, n, step, 1e-2, 0.9, 0.999, 1e-8, 1e-2, 0.7, g, w, m, v); };
-      });
+      for (const Go go : {Go::unasked, Go::yes, Go::no})
+        reg.add("adam_step", str(n, " step ", step, name_of(go)), elementwise, [=](auto& b) -> Call {
+          const auto* g = b.in("g", n);
+          const double* control = control_of(b, go);
+          auto* w = b.inout("w", n);
+          auto* m = b.inout("m", n, -0.1, 0.1);
+          auto* v = b.inout("v", n, 0.001, 0.1);
+          return
+              [=](const Context& ctx) { adam_step(ctx, n, step, 1e-2, 0.9, 0.999, 1e-8, 1e-2, g, control, w, m, v); };
+        });
   }
+  for (const int64_t n : {int64_t{0}, int64_t{1}, int64_t{7}})
+    for (const double max_norm : {0.5, 1e9})
+      for (const double before : {0.0, 1.0})
+        for (const Accum accum : {Accum::write, Accum::add})
+          reg.add("update_control", str(n, " norm ", max_norm, " from ", before, accum == Accum::add ? " kept" : ""),
+                  exact, [=](auto& b) -> Call {
+                    const auto* x = b.in("x", n);
+                    double* control = b.state_f64("control", {4.0, 0.25, before});
+                    return [=](const Context& ctx) { update_control(ctx, n, x, max_norm, control, accum); };
+                  });
 }
 
 }  // namespace

@@ -135,7 +135,7 @@ void check_variant(const Case& c, const std::string& variant, const Criterion& c
   in.mask = Tensor::from(c.mask, {n, size, size, 1}).to(dtype).set_requires_grad(true);
   in.masked_logits = Tensor::from(c.masked, {n, classes}).to(dtype).set_requires_grad(true);
   in.clean_logits = Tensor::from(c.clean, {n, classes}).to(dtype);
-  in.clean_class = ops::argmax(in.clean_logits);
+  in.clean_class = ops::argmax_ids(in.clean_logits);
   in.labels = c.y;
   in.masked_loss = ops::mean(ops::cross_entropy(in.masked_logits, Tensor::from(c.y, {n})));
   if (uses_p) in.p = Tensor::from(c.p, {n}).to(dtype);
@@ -183,13 +183,13 @@ void check_variant(const Case& c, const std::string& variant, const Criterion& c
             test::compare_max(test::values_of(ops::affine(ops::entropy(in.masked_logits), -1, 0)), want, tolerance));
     } else {
       REQUIRE_MESSAGE(result.logged.count(name), full);
-      const double got = result.logged.at(name);
+      const double got = result.logged.at(name).read();
       if (indicators.count(name)) {
         CHECK_MESSAGE(got == want.at(0), full, ": ", got, ", recorded ", want[0]);
       } else {
         const bool of_area = name == "mask_reg" || name == "regularization";
-        const double scale =
-            std::max(std::abs(want.at(0)), name == "regularization" ? std::abs(result.logged.at("mask_reg")) : 0.0);
+        const double scale = std::max(std::abs(want.at(0)),
+                                      name == "regularization" ? std::abs(result.logged.at("mask_reg").read()) : 0.0);
         CHECK_MESSAGE(std::abs(got - want.at(0)) <= tolerance * scale + (of_area ? noise.value : 0.0), full, ": ", got,
                       ", recorded ", want[0]);
       }

@@ -230,10 +230,56 @@ TEST_CASE("sgd: the first step does not read the velocity") {
   const float g = 2;
   for (const Context& ctx : both) {
     float w = 1, velocity = not_a_number;
-    sgd_step(ctx, 1, 0.5, 0.9, 0.0, true, &g, &w, &velocity);
+    sgd_step(ctx, 1, 0.5, 0.9, 0.0, true, &g, static_cast<const double*>(nullptr), &w, &velocity);
     CHECK(velocity == 2);
     CHECK(w == 0);
   }
+}
+
+TEST_CASE(
+    "updates: one value that is not finite stops them, whatever comes after; gradients are clipped by their norm") {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const Context& ctx : both) {
+    const auto go = [&](const std::vector<Floats>& losses) {
+      double control[kernels::control_size] = {9, -1, -1};
+      Accum accum = Accum::write;
+      for (const Floats& x : losses) {
+        update_control(ctx, static_cast<std::int64_t>(x.size()), x.data(), 1.5, control, accum);
+        accum = Accum::add;
+      }
+      CHECK(control[kernels::control_scale] == doctest::Approx(0.5));
+      return control[kernels::control_go];
+    };
+    CHECK(go({{1}, {-2, 0}}) == 1);
+    CHECK(go({{not_a_number}, {1}}) == 0);
+    CHECK(go({{1}, {2, inf}}) == 0);
+    CHECK(go({{1}, {-inf}, {3}}) == 0);
+    for (const double yes : {0.0, 1.0}) {
+      const double control[kernels::control_size] = {0, 0.5, yes};
+      const float g = 4;
+      float w = 1, velocity = 3, adam_w = 1, m = 0, v = 0;
+      sgd_step(ctx, 1, 0.5, 1.0, 0.0, false, &g, control, &w, &velocity);
+      CHECK(w == (yes != 0 ? -2.5f : 1.0f));
+      CHECK(velocity == (yes != 0 ? 7.0f : 3.0f));
+      adam_step(ctx, 1, 1, 0.1, 0.5, 0.5, 0.0, 0.0, &g, control, &adam_w, &m, &v);
+      CHECK(m == (yes != 0 ? 1.0f : 0.0f));  // half of the clipped gradient
+      CHECK(adam_w == doctest::Approx(yes != 0 ? 0.9 : 1.0));
+    }
+  }
+}
+
+TEST_CASE("excess over a prior: by difference or by ratio, the lowest of equals; NaN is never the largest") {
+  const double prior[3] = {0.6, 0.1, 0.3};
+  const Floats q{0.7f,         0.16f, 0.14f, 0.6f,         0.1f,         0.3f,
+                 not_a_number, 0.0f,  0.9f,  not_a_number, not_a_number, not_a_number};
+  for (const Context& ctx : both)
+    for (const bool divide : {false, true}) {
+      std::int64_t best[4];
+      largest_excess(ctx, 4, 3, divide, q.data(), prior, best);
+      CHECK(best[0] == (divide ? 1 : 0));
+      CHECK(best[2] == 2);
+      CHECK(best[3] == 0);
+    }
 }
 
 TEST_CASE("total variation: borders count, a corner twice") {

@@ -375,14 +375,14 @@ TEST_CASE("criteria: images of the nothing class carry no loss and a regulariser
   in.mask = Tensor::from<double>({0.25, 0.25, 0.75, 0.75}, {2, 1, 2, 1}).set_requires_grad(true);
   in.masked_logits = Tensor::from<double>({1, 2, 3, -1, 0, 1}, {2, 3}).set_requires_grad(true);
   in.clean_logits = in.masked_logits.detach();
-  in.clean_class = {2, 2};
+  in.clean_class = Tensor::from(std::vector<std::int64_t>{2, 2}, {2});
   in.labels = {0, 1};
   const CriterionResult all = (*make_divergence_criterion(o))(in);
-  CHECK(all.logged.at("mask_reg") == doctest::Approx(2 * (0.25 + 0.75) / 2));
+  CHECK(all.logged.at("mask_reg").read() == doctest::Approx(2 * (0.25 + 0.75) / 2));
   o.nothing_class = 1;
   o.nothing_class_reg_weight = 0.5;
   const CriterionResult result = (*make_divergence_criterion(o))(in);
-  CHECK(result.logged.at("mask_reg") == doctest::Approx(2 * (0.25 + 0.5 * 0.75) / 2));
+  CHECK(result.logged.at("mask_reg").read() == doctest::Approx(2 * (0.25 + 0.5 * 0.75) / 2));
   backward(result.total);
   const std::vector<double> d = test::values_of(in.masked_logits.grad());
   CHECK(std::abs(d[0]) > 0);

@@ -5,8 +5,10 @@
 // are replaced by plain loops).
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "kernels/shared/conv.inl"
 #include "kernels/shared/norm_train.inl"
 #include "kernels/shared/pool.inl"
+#include "tests/simulated_gpu.h"
 
 namespace pen::kernels::cuda {
 namespace {
@@ -71,6 +74,45 @@ Arena& arena() {
   return a;
 }
 
+struct Counters {
+  std::atomic<std::int64_t> reads = 0, late_reads = 0, waits = 0, allocations = 0, kernels = 0;
+};
+Counters counters;
+
+// Late copies arrive when somebody has waited for an event behind them, and not before: until then the memory that they
+// go to is poisoned.
+class LateCopies {
+ public:
+  void add(void* to, const std::uint8_t* from, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    copies_.push_back({++last_, to, {from, from + bytes}});
+    std::memset(to, 0xFF, bytes);
+  }
+  std::int64_t last() {
+    const std::lock_guard lock(mutex_);
+    return last_;
+  }
+  void arrive(std::int64_t until) {
+    const std::lock_guard lock(mutex_);
+    for (; !copies_.empty() && copies_.front().number <= until; copies_.pop_front())
+      std::memcpy(copies_.front().to, copies_.front().bytes.data(), copies_.front().bytes.size());
+  }
+
+ private:
+  struct Copy {
+    std::int64_t number;
+    void* to;
+    std::vector<std::uint8_t> bytes;
+  };
+  std::mutex mutex_;
+  std::int64_t last_ = 0;
+  std::deque<Copy> copies_;
+};
+LateCopies& late_copies() {
+  static auto& all = *new LateCopies;
+  return all;
+}
+
 // Calls a body with the memory behind each pointer; a context must be of this GPU.
 template <class Body>
 class Launch {
@@ -79,6 +121,7 @@ class Launch {
   template <class... Arguments>
   void operator()(const Context& ctx, const Arguments&... arguments) const {
     check(ctx);
+    ++counters.kernels;
     body_(ctx, resolved(arguments)...);
   }
 
@@ -121,6 +164,7 @@ std::string device_description(int index) {
 }
 void* device_allocate(int index, std::size_t bytes) {
   check_index(index);
+  ++counters.allocations;
   return bytes ? arena().take(bytes) : nullptr;
 }
 std::uint64_t device_free_memory(int index) {
@@ -135,8 +179,19 @@ void device_copy(Device to, void* destination, Device from, const void* source, 
   PEN_CHECK_AS(device, to.is_cuda() || from.is_cuda(), "device_copy: neither side is on a GPU");
   PEN_CHECK_AS(device, to.is_cuda() == arena().owns(destination) && from.is_cuda() == arena().owns(source),
                "device_copy: a pointer is not of the device that it was said to be of");
+  if (!to.is_cuda()) {
+    ++counters.reads;
+    late_copies().arrive(late_copies().last());
+  }
   std::memmove(to.is_cuda() ? arena().behind(destination) : destination,
                from.is_cuda() ? arena().behind(source) : source, bytes);
+}
+void device_read_later(int index, void* pinned, const void* source, std::size_t bytes, void*) {
+  check_index(index);
+  if (bytes == 0) return;
+  PEN_CHECK_AS(device, !arena().owns(pinned) && arena().owns(source), "device_read_later: a pointer to the other side");
+  ++counters.late_reads;
+  late_copies().add(pinned, arena().behind(source), bytes);
 }
 void device_zero(int index, void* memory, std::size_t bytes, void*) {
   check_index(index);
@@ -144,7 +199,11 @@ void device_zero(int index, void* memory, std::size_t bytes, void*) {
   PEN_CHECK_AS(device, arena().owns(memory), "device_zero: a pointer to host memory");
   std::memset(arena().behind(memory), 0, bytes);
 }
-void device_synchronize(int index) { check_index(index); }
+void device_synchronize(int index) {
+  check_index(index);
+  ++counters.waits;
+  late_copies().arrive(late_copies().last());
+}
 void* device_stream(int index) {
   check_index(index);
   static int stream = 0;
@@ -158,17 +217,22 @@ void* device_copy_stream(int index) {
 }
 void* pinned_allocate(int index, std::size_t bytes) {
   check_index(index);
+  ++counters.allocations;
   return bytes ? std::malloc(bytes) : nullptr;
 }
 void pinned_release(void* memory) noexcept { std::free(memory); }
 void* event_create(int index) {
   check_index(index);
-  return new int(0);
+  return new std::int64_t(0);
 }
-void event_destroy(void* event) noexcept { delete static_cast<int*>(event); }
-void event_record(int, void*, void*) {}  // work is done when its call returns
+void event_destroy(void* event) noexcept { delete static_cast<std::int64_t*>(event); }
+// Work is done when its call returns, but for late copies.
+void event_record(int, void* event, void*) { *static_cast<std::int64_t*>(event) = late_copies().last(); }
 void event_hold(int, void*, void*) {}
-void event_wait(void*) {}
+void event_wait(void* event) {
+  ++counters.waits;
+  late_copies().arrive(*static_cast<std::int64_t*>(event));
+}
 
 #define PEN_KERNEL_OF(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
 #define PEN_KERNEL_library(name, parameters, arguments)
@@ -235,3 +299,8 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, con
 #include "kernels/every_type.def"
 
 }  // namespace pen::kernels::cuda
+
+pen::test::SimulatedCounts pen::test::simulated_counts() {
+  const auto& c = pen::kernels::cuda::counters;
+  return {c.reads, c.late_reads, c.waits, c.allocations, c.kernels};
+}

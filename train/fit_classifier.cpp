@@ -26,26 +26,38 @@ double figure(const Figures& figures, const std::string& name) {
 }
 
 Tensor labels_of(const StepBatch& batch) {
-  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
+  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())});
 }
 
-Figures fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& batch, double smoothing) {
+void log_results(const Tensor& loss, const Tensor& logits, const StepBatch& batch, LateLog& log) {
+  log.add_sum("loss", {loss.detach()});
+  log.add("acc", {ops::argmax_ids(logits.detach())}, [labels = batch.labels](const LateLog::Elements& e) {
+    return accuracy({e[0].begin(), e[0].end()}, labels);
+  });
+}
+
+LateLog fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& batch, double smoothing) {
   classifier.train();
   optimizer.zero_grad();
   const Tensor logits = classifier.logits(batch.images);
   const Tensor loss = ops::mean(ops::cross_entropy(logits, labels_of(batch), smoothing));
   backward(loss);
-  const double value = loss.item();
-  if (std::isfinite(value)) optimizer.step();
-  return {{"loss", value}, {"acc", accuracy(ops::argmax(logits.detach()), batch.labels)}, {"lr", optimizer.lr}};
+  optimizer.step(update_control({loss.detach()}));
+  LateLog log(batch.images.device());
+  log_results(loss, logits, batch, log);
+  log.add("lr", optimizer.lr);
+  log.send();
+  return log;
 }
 
 Figures validation_step(Classifier& classifier, const StepBatch& batch) {
   NoGrad no_grad;
   classifier.eval();
   const Tensor logits = classifier.logits(batch.images);
-  return {{"loss", ops::mean(ops::cross_entropy(logits, labels_of(batch))).item()},
-          {"acc", accuracy(ops::argmax(logits), batch.labels)}};
+  LateLog log(batch.images.device());
+  log_results(ops::mean(ops::cross_entropy(logits, labels_of(batch))), logits, batch, log);
+  log.send();
+  return log.read();
 }
 
 // The classifier alone, as plain weights with the facts that rebuild it.
@@ -69,7 +81,7 @@ std::optional<StepMemory> rehearse(const FitOptions& o,
     Sgd optimizer(network->parameters(), o.lr, o.momentum, o.weight_decay);
     memory = measure_step_memory(
         o.input_size, device, start, static_cast<std::uint64_t>(held) * sizeof(float),
-        [&](const StepBatch& batch, std::int64_t) { fit_step(*network, optimizer, batch, o.label_smoothing); });
+        [&](const StepBatch& batch, std::int64_t) { fit_step(*network, optimizer, batch, o.label_smoothing).read(); });
   }
   release_cached_memory(device);
   return memory;
@@ -161,7 +173,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
     log_plan(
         {o.batch_size, o.input_size, o.epochs * train.batches_per_epoch(), device, static_cast<std::uint64_t>(o.seed)},
         [&](const StepBatch& batch, std::int64_t, Rng&) {
-          fit_step(*classifier, optimizer, batch, o.label_smoothing);
+          fit_step(*classifier, optimizer, batch, o.label_smoothing).read();
         });
     return RunEnd::finished;
   }

@@ -1,7 +1,5 @@
 #include "train/infilling.h"
 
-#include <cmath>
-
 #include "base/check.h"
 #include "tensor/autograd.h"
 
@@ -27,10 +25,7 @@ Tensor Infilling::apply(MaskSide side, const Tensor& images, const Tensor& mask,
     generated = infiller_->generate(input, &draws);
     const InfillerLoss loss = infiller_loss(input, generated);
     backward(loss.total);
-    total_ += loss.total.item();
-    hole_ += loss.hole.item();
-    valid_ += loss.valid.item();
-    ++sides_;
+    sides_.push_back({loss.total.detach(), loss.hole.detach(), loss.valid.detach()});
   } else {
     const NoGrad no_grad;
     infiller_->eval();
@@ -41,18 +36,31 @@ Tensor Infilling::apply(MaskSide side, const Tensor& images, const Tensor& mask,
 
 void Infilling::begin() {
   if (optimizer_) optimizer_->zero_grad();
-  total_ = hole_ = valid_ = 0;
-  sides_ = 0;
+  sides_.clear();
 }
 
-bool Infilling::finite() const { return std::isfinite(total_); }
+std::vector<Tensor> Infilling::losses() const {
+  std::vector<Tensor> out;
+  for (const InfillerLoss& side : sides_) out.push_back(side.total);
+  return out;
+}
 
-std::vector<std::pair<std::string, double>> Infilling::finish(bool update) {
-  if (!optimizer_ || sides_ == 0) return {};
-  if (update) optimizer_->step();
+void Infilling::finish(const Tensor& control, LateLog& log) {
+  if (!optimizer_ || sides_.empty()) return;
+  optimizer_->step(control);
   optimizer_->zero_grad();
-  const double n = sides_;
-  return {{"infiller_loss", total_ / n}, {"infiller_hole", hole_ / n}, {"infiller_valid", valid_ / n}};
+  const auto add = [&](const char* name, Tensor InfillerLoss::*part) {
+    std::vector<Tensor> parts;
+    for (const InfillerLoss& side : sides_) parts.push_back(side.*part);
+    log.add(name, parts, [](const LateLog::Elements& e) {
+      double sum = 0;
+      for (const auto& side : e) sum += side.at(0);
+      return sum / static_cast<double>(e.size());
+    });
+  };
+  add("infiller_loss", &InfillerLoss::total);
+  add("infiller_hole", &InfillerLoss::hole);
+  add("infiller_valid", &InfillerLoss::valid);
 }
 
 }  // namespace pen

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/infiller.h"
+#include "train/late_log.h"
 #include "train/optim.h"
 #include "train/options.h"
 
@@ -23,19 +24,19 @@ class Infilling {
   // infiller or, through the generated image, the mask. `update`: within a training step.
   Tensor apply(MaskSide side, const Tensor& images, const Tensor& mask, Rng& draws, bool update);
 
-  // Around the sides of a training step: clears what was gathered; then, if all losses are finite, one Adam step on the
-  // sum over the sides. finish gives infiller_loss, infiller_hole, infiller_valid (means over the sides), or nothing.
+  // Around the sides of a training step: clears what was gathered; then one Adam step on the sum over the sides, by
+  // control (update_control), and infiller_loss, infiller_hole, infiller_valid (means over the sides) for the log, if
+  // the infiller learns.
   void begin();
-  std::vector<std::pair<std::string, double>> finish(bool update);
-  bool finite() const;
+  std::vector<Tensor> losses() const;
+  void finish(const Tensor& control, LateLog& log);
 
  private:
   bool wanted(MaskSide side) const { return side == MaskSide::in ? in_ : out_; }
   bool in_, out_;
   Infiller* infiller_;
   Optimizer* optimizer_;
-  double total_ = 0, hole_ = 0, valid_ = 0;
-  int sides_ = 0;
+  std::vector<InfillerLoss> sides_;
 };
 
 }  // namespace pen

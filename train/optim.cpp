@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/json.h"
 #include "kernels/kernels.h"
@@ -16,6 +17,21 @@ std::vector<Tensor> zeros_like(const std::vector<NamedTensor>& parameters) {
   return out;
 }
 
+const double* pointer(const Tensor& control) { return control.defined() ? control.data<double>() : nullptr; }
+
+// The sum of squares of all gradients is added to sum[0].
+void add_squares(const std::vector<NamedTensor>& parameters, Tensor& sum) {
+  for (const NamedTensor& p : parameters) {
+    const Tensor g = p.tensor.grad();
+    if (!g.defined()) continue;
+    if (!sum.defined()) sum = Tensor::zeros({1}, DType::f64, g.device());
+    dispatch(g.dtype(), "gradient_norm", [&]<class T>() {
+      kernels::sum_squares(context(g.device()), g.numel(), g.data<T>(), sum.mutable_data<double>(),
+                           kernels::Accum::add);
+    });
+  }
+}
+
 }  // namespace
 
 void Optimizer::zero_grad() {
@@ -28,15 +44,14 @@ Sgd::Sgd(std::vector<NamedTensor> parameters, double rate, double momentum, doub
       decay_(weight_decay),
       velocity_(zeros_like(parameters_)) {}
 
-void Sgd::step(double scale) {
-  PEN_CHECK(scale == 1.0, "sgd: gradients are not clipped here, scale ", scale);
+void Sgd::step(const Tensor& control) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Tensor& w = parameters_[i].tensor;
     const Tensor g = w.grad();
     if (!g.defined()) continue;
     dispatch(w.dtype(), "sgd", [&]<class T>() {
       kernels::sgd_step(context(w.device()), w.numel(), lr, momentum_, decay_, steps_ == 0, g.data<T>(),
-                        w.mutable_data<T>(), velocity_[i].mutable_data<T>());
+                        pointer(control), w.mutable_data<T>(), velocity_[i].mutable_data<T>());
     });
   }
   ++steps_;
@@ -71,15 +86,16 @@ Adam::Adam(std::vector<NamedTensor> parameters, double rate, double weight_decay
       mean_(zeros_like(parameters_)),
       square_(zeros_like(parameters_)) {}
 
-void Adam::step(double scale) {
+void Adam::step(const Tensor& control) {
   ++steps_;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Tensor& w = parameters_[i].tensor;
     const Tensor g = w.grad();
     if (!g.defined()) continue;
     dispatch(w.dtype(), "adam", [&]<class T>() {
-      kernels::adam_step(context(w.device()), w.numel(), steps_, lr, beta1_, beta2_, eps_, decay_, scale, g.data<T>(),
-                         w.mutable_data<T>(), mean_[i].mutable_data<T>(), square_[i].mutable_data<T>());
+      kernels::adam_step(context(w.device()), w.numel(), steps_, lr, beta1_, beta2_, eps_, decay_, g.data<T>(),
+                         pointer(control), w.mutable_data<T>(), mean_[i].mutable_data<T>(),
+                         square_[i].mutable_data<T>());
     });
   }
 }
@@ -95,18 +111,32 @@ std::vector<NamedTensor> Adam::state() {
 
 double gradient_norm(const std::vector<NamedTensor>& parameters) {
   Tensor sum;
-  for (const NamedTensor& p : parameters) {
-    const Tensor g = p.tensor.grad();
-    if (!g.defined()) continue;
-    if (!sum.defined()) sum = Tensor::zeros({1}, DType::f64, g.device());
-    dispatch(g.dtype(), "gradient_norm", [&]<class T>() {
-      kernels::sum_squares(context(g.device()), g.numel(), g.data<T>(), sum.mutable_data<double>(),
-                           kernels::Accum::add);
-    });
-  }
+  add_squares(parameters, sum);
   return sum.defined() ? std::sqrt(sum.item()) : 0.0;
 }
 
 double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
+
+Tensor update_control(const std::vector<Tensor>& losses) {
+  PEN_CHECK(!losses.empty(), "update_control: no losses");
+  Tensor control = Tensor::zeros({kernels::control_size}, DType::f64, losses[0].device());
+  kernels::Accum accum = kernels::Accum::write;
+  for (const Tensor& loss : losses) {
+    dispatch(loss.dtype(), "update_control", [&]<class T>() {
+      kernels::update_control(context(loss.device()), loss.numel(), loss.data<T>(),
+                              std::numeric_limits<double>::infinity(), control.mutable_data<double>(), accum);
+    });
+    accum = kernels::Accum::add;
+  }
+  return control;
+}
+
+Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters, double max_norm) {
+  Tensor out = control.clone();
+  add_squares(parameters, out);
+  kernels::update_control(context(out.device()), 0, static_cast<const float*>(nullptr), max_norm,
+                          out.mutable_data<double>(), kernels::Accum::add);
+  return out;
+}
 
 }  // namespace pen

@@ -11,8 +11,9 @@ namespace pen {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // One update of every parameter that has a gradient. `scale` multiplies the gradients first (clipping).
-  virtual void step(double scale = 1.0) = 0;
+  // One update of every parameter that has a gradient. control (update_control() below): nothing changes where it says
+  // so, and gradients are multiplied by its factor first. Undefined: neither. The count of steps grows either way.
+  virtual void step(const Tensor& control = {}) = 0;
   // The state as tensors named "<parameter>.<entry>", sharing memory with the optimiser.
   virtual std::vector<NamedTensor> state() = 0;
   virtual std::int64_t steps() const = 0;
@@ -33,8 +34,8 @@ class Optimizer {
 class Sgd : public Optimizer {
  public:
   Sgd(std::vector<NamedTensor> parameters, double lr, double momentum, double weight_decay);
-  void step(double scale = 1.0) override;
-  std::vector<NamedTensor> state() override;  // <parameter>.momentum_buffer
+  void step(const Tensor& control = {}) override;  // does not clip
+  std::vector<NamedTensor> state() override;       // <parameter>.momentum_buffer
   std::int64_t steps() const override { return steps_; }
   void set_steps(std::int64_t steps) override { steps_ = steps; }
   std::string group() const override;
@@ -50,7 +51,7 @@ class Adam : public Optimizer {
  public:
   Adam(std::vector<NamedTensor> parameters, double lr, double weight_decay, double beta1 = 0.9, double beta2 = 0.999,
        double eps = 1e-8);
-  void step(double scale = 1.0) override;
+  void step(const Tensor& control = {}) override;
   std::vector<NamedTensor> state() override;  // <parameter>.exp_avg, <parameter>.exp_avg_sq
   std::int64_t steps() const override { return steps_; }
   void set_steps(std::int64_t steps) override { steps_ = steps; }
@@ -66,5 +67,11 @@ class Adam : public Optimizer {
 double gradient_norm(const std::vector<NamedTensor>& parameters);
 // The factor that clips gradients of this norm: min(1, max_norm / (norm + 1e-6)), as PyTorch's clip_grad_norm_.
 double clip_factor(double norm, double max_norm);
+
+// What updates go by, on the device of the losses (kernels::UpdateControl): whether all of them are finite. Nobody
+// waits for it.
+Tensor update_control(const std::vector<Tensor>& losses);
+// The same with the factor that clips these gradients.
+Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters, double max_norm);
 
 }  // namespace pen

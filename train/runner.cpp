@@ -224,7 +224,7 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
     n.classifier_optimizer->lr = decayed(o.lr, epoch, o.lrde);
     n.masker_optimizer->lr = decayed(o.lr_casme, epoch, o.lrde);
     if (n.infiller_optimizer) n.infiller_optimizer->lr = decayed(o.lr_infiller, epoch, o.lrde);
-    return step.train(batch, number, draws);
+    return step.queue(batch, number, draws);
   };
   if (val) hooks.validate = [&](const StepBatch& batch, Rng& draws) { return step.validate(batch, draws); };
   hooks.line = [&](const Figures& f) { return step_line(f, n.masker_optimizer->lr); };

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <optional>
 
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -114,52 +115,89 @@ RunEnd Session::run() {
   return RunEnd::finished;
 }
 
-Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
-  using clock = std::chrono::steady_clock;
-  const auto seconds = [](clock::time_point a, clock::time_point b) {
+using Clock = std::chrono::steady_clock;
+
+struct Session::Queued {
+  LateLog log;
+  std::int64_t step, size;
+  std::vector<std::string> paths;  // of its images
+  Clock::time_point begin, loaded;
+};
+
+// Waits for the step's figures and writes them down.
+void Session::log_step(Queued& queued, std::vector<Figures>& logs, log::Progress& progress) {
+  const auto seconds = [](Clock::time_point a, Clock::time_point b) {
     return std::chrono::duration<double>(b - a).count();
   };
+  Figures figures = queued.log.read();
+  const auto done = Clock::now();
+  for (const auto& [name, value] : figures)
+    if (name.ends_with("loss") && !std::isfinite(value)) stop_not_finite(queued, name, value);
+  // Of steps that overlap, each has the time since the one before it was done.
+  const double step = seconds(std::max(queued.begin, last_done_), done), load = seconds(queued.begin, queued.loaded);
+  last_done_ = done;
+  figures.emplace_back("step_ms", 1e3 * step);
+  figures.emplace_back("load_ms", 1e3 * load);
+  log_->step(position_.epoch, queued.step, figures);
+  progress.advance(1, fmt::format("{} | {:.0f} ms (load {:.0f}) | {:.1f} img/s", hooks_.line(figures), 1e3 * step,
+                                  1e3 * load, static_cast<double>(queued.size) / step));
+  logs.push_back(std::move(figures));
+}
+
+Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
   // One batch for the whole run: the first of the first epoch.
   train_.start_epoch(options_.overfit_one_batch ? 0 : position_.epoch, position_.data_position);
   const std::int64_t all = train_.batches_per_epoch();
   const std::int64_t wanted = options_.batches_per_epoch > 0 ? std::min(options_.batches_per_epoch, all) : all;
   log::Progress progress(fmt::format("epoch {} step", position_.epoch), wanted, "steps");
   BatchPtr kept;  // with overfit_one_batch
+  // On a GPU a step is logged when the next one is queued, so that the GPU is never out of work; before anything is
+  // saved, and at every end, all of them are.
+  std::optional<Queued> queued;
+  const auto finish = [&] {
+    if (queued) log_step(*queued, logs, progress);
+    queued.reset();
+  };
+  EpochEnd end = EpochEnd::complete;
   for (;;) {
-    if (interrupt::requested()) return EpochEnd::interrupted;
+    if (interrupt::requested()) {
+      end = EpochEnd::interrupted;
+      break;
+    }
     if (options_.overfit_one_batch && position_.step >= (position_.epoch + 1) * wanted) break;
-    const auto begin = clock::now();
+    const auto begin = Clock::now();
     BatchPtr fresh = kept ? nullptr : train_.next();
     if (!kept && !fresh) break;
     const Batch& batch = kept ? *kept : *fresh;
     // Which batch of the epoch this is follows from its position, also after resuming.
     if (!kept && batch.begin / options_.batch_size >= wanted) break;
     // Judged here, so that a run whose last step is an epoch's last has finished that epoch.
-    if (options_.max_steps > 0 && position_.step >= options_.max_steps) return EpochEnd::out_of_steps;
+    if (options_.max_steps > 0 && position_.step >= options_.max_steps) {
+      end = EpochEnd::out_of_steps;
+      break;
+    }
     if (too_small(batch, all)) {
       position_.data_position = batch.end;
       continue;
     }
-    const auto loaded = clock::now();
+    const auto loaded = Clock::now();
     const StepBatch input = to_device(batch, uploader_, options_.classes);
-    Figures figures = hooks_.train(input, position_.epoch, position_.step, draws_);
-    const auto done = clock::now();
-    for (const auto& [name, value] : figures)
-      if (name.ends_with("loss") && !std::isfinite(value)) stop_not_finite(batch, name, value);
-    figures.emplace_back("step_ms", 1e3 * seconds(begin, done));
-    figures.emplace_back("load_ms", 1e3 * seconds(begin, loaded));
-    log_->step(position_.epoch, position_.step, figures);
-    logs.push_back(figures);
+    LateLog log = hooks_.train(input, position_.epoch, position_.step, draws_);
+    finish();
+    queued.emplace(Queued{std::move(log), position_.step, batch.size, batch.paths, begin, loaded});
+    if (!options_.device.is_cuda()) finish();
     ++position_.step;
     if (!options_.overfit_one_batch) position_.data_position = batch.end;
-    progress.advance(
-        1, fmt::format("{} | {:.0f} ms (load {:.0f}) | {:.1f} img/s", hooks_.line(figures), 1e3 * seconds(begin, done),
-                       1e3 * seconds(begin, loaded), static_cast<double>(batch.size) / seconds(begin, done)));
     if (options_.overfit_one_batch && fresh) kept = std::move(fresh);
-    if (options_.save_every_steps > 0 && position_.step % options_.save_every_steps == 0) save("last.chk");
+    if (options_.save_every_steps > 0 && position_.step % options_.save_every_steps == 0) {
+      finish();
+      save("last.chk");
+    }
   }
-  for (const BadFile& bad : train_.bad_files()) log::detail("left out: " + bad.path + ": " + bad.reason);
-  return EpochEnd::complete;
+  finish();
+  if (end == EpochEnd::complete)
+    for (const BadFile& bad : train_.bad_files()) log::detail("left out: " + bad.path + ": " + bad.reason);
+  return end;
 }
 
 bool Session::too_small(const Batch& batch, std::int64_t batches) {
@@ -201,12 +239,12 @@ void Session::save(const std::string& name) {
   last_saved_ = path;
 }
 
-void Session::stop_not_finite(const Batch& batch, const std::string& figure, double value) {
+void Session::stop_not_finite(const Queued& queued, const std::string& figure, double value) {
   std::string paths;
-  for (std::size_t i = 0; i < batch.paths.size() && i < 8; ++i) paths += "\n  " + batch.paths[i];
-  if (batch.paths.size() > 8) paths += str("\n  and ", batch.paths.size() - 8, " more");
+  for (std::size_t i = 0; i < queued.paths.size() && i < 8; ++i) paths += "\n  " + queued.paths[i];
+  if (queued.paths.size() > 8) paths += str("\n  and ", queued.paths.size() - 8, " more");
   fail(ErrorKind::run,
-       str(figure, " is ", std::isnan(value) ? "nan" : str(value), " at step ", position_.step, " (epoch ",
+       str(figure, " is ", std::isnan(value) ? "nan" : str(value), " at step ", queued.step, " (epoch ",
            position_.epoch, "); its batch:", paths, "\nlast checkpoint: ", last_saved_),
        "a lower learning rate often helps; --resume goes on from the last checkpoint, if there is one");
 }

@@ -1,11 +1,13 @@
 // What training a masker and fitting a classifier share: the data of a run, its checkpoints, its log, its ends.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "data/loader.h"
 #include "data/metadata.h"
 #include "models/checkpoint.h"
@@ -50,7 +52,7 @@ struct SessionOptions {
 
 // The parts that differ. Figures whose name ends with "loss" have to stay finite.
 struct SessionHooks {
-  std::function<Figures(const StepBatch&, std::int64_t epoch, std::int64_t step, Rng& draws)> train;
+  std::function<LateLog(const StepBatch&, std::int64_t epoch, std::int64_t step, Rng& draws)> train;
   std::function<Figures(const StepBatch&, Rng& draws)> validate;  // null: no validation
   std::function<std::string(const Figures&)> line;                // the step in words, for the progress line
   std::function<void(Checkpoint&)> describe;                      // facts about the networks and options
@@ -70,13 +72,16 @@ class Session {
 
  private:
   enum class EpochEnd { complete, out_of_steps, interrupted };
+  // A step that is queued and not yet logged.
+  struct Queued;
   EpochEnd run_epoch(std::vector<Figures>& logs);
+  void log_step(Queued& queued, std::vector<Figures>& logs, log::Progress& progress);
   bool validation(Figures& means);  // false: interrupted
   // Whether a batch is too small to be trained on. If no larger one can come: a usage error.
   bool too_small(const Batch& batch, std::int64_t batches);
   void remove_leftovers() const;  // of saves that a kill or a power cut ended
   void save(const std::string& name);
-  [[noreturn]] void stop_not_finite(const Batch& batch, const std::string& figure, double value);
+  [[noreturn]] void stop_not_finite(const Queued& queued, const std::string& figure, double value);
 
   SessionOptions options_;
   SessionHooks hooks_;
@@ -87,6 +92,7 @@ class Session {
   Uploader uploader_;
   RunPosition position_;
   std::unique_ptr<MetricsLog> log_;
+  std::chrono::steady_clock::time_point last_done_{};  // when the last step's figures were there
   std::string last_saved_ = "none";
   bool told_of_small_batch_ = false;
 };

@@ -1,6 +1,6 @@
 #include "train/step.h"
 
-#include <cmath>
+#include <map>
 
 #include "layers/mask_statistics.h"
 #include "models/checkpoint.h"
@@ -12,21 +12,33 @@
 namespace pen {
 namespace {
 
+// On the CPU, where they can be checked without waiting for a device.
 Tensor label_tensor(const StepBatch& batch) {
-  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
+  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())});
 }
 
 // mask_avg, mask_std, mask_entropy, mask_tv. A batch of one image has no mask_std: NaN, which is null in JSON and left
 // out of means.
-void log_mask(const Tensor& mask, StepLog& log) {
-  const std::vector<double> s = ops::mask_statistics(mask.detach()).to(DType::f64).to_vector<double>();
-  std::vector<MaskStatistics> images;
-  for (std::size_t i = 0; i + 2 < s.size(); i += 3) images.push_back({s[i], s[i + 1], s[i + 2]});
-  const BatchMaskStatistics batch = combine(images);
-  log.emplace_back("mask_avg", batch.avg);
-  log.emplace_back("mask_std", batch.std);
-  log.emplace_back("mask_entropy", batch.entropy);
-  log.emplace_back("mask_tv", batch.tv);
+void log_mask(const Tensor& mask, LateLog& log) {
+  const Tensor statistics = ops::mask_statistics(mask.detach());
+  const auto add = [&](const char* name, double BatchMaskStatistics::*figure) {
+    log.add(name, {statistics}, [figure](const LateLog::Elements& e) {
+      std::vector<MaskStatistics> images;
+      for (std::size_t i = 0; i + 2 < e[0].size(); i += 3) images.push_back({e[0][i], e[0][i + 1], e[0][i + 2]});
+      return combine(images).*figure;
+    });
+  };
+  add("mask_avg", &BatchMaskStatistics::avg);
+  add("mask_std", &BatchMaskStatistics::std);
+  add("mask_entropy", &BatchMaskStatistics::entropy);
+  add("mask_tv", &BatchMaskStatistics::tv);
+}
+
+// The share of images, in percent, that these classes (N) are right about.
+void log_accuracy(std::string name, const Tensor& predicted, const StepBatch& batch, LateLog& log) {
+  log.add(std::move(name), {predicted}, [labels = batch.labels](const LateLog::Elements& e) {
+    return accuracy({e[0].begin(), e[0].end()}, labels);
+  });
 }
 
 // Restores training or evaluation mode on every way out.
@@ -53,8 +65,8 @@ double accuracy(const std::vector<std::int64_t>& predicted, const std::vector<st
 struct TrainStep::Clean {
   Tensor logits;             // without history
   std::vector<Tensor> taps;  // detached: the masker does not train the classifier
-  std::vector<std::int64_t> predicted;
-  double loss = 0;
+  Tensor predicted;          // (N) classes
+  Tensor loss;               // scalar, without history
 };
 
 // One masked side.
@@ -63,7 +75,8 @@ struct TrainStep::Side {
   Tensor masker_loss;      // weighted criterion
   Tensor classifier_loss;  // weighted cross entropy
   bool one_backward;       // the masker's loss has the gradients of the classifier's in it
-  std::vector<std::pair<std::string, double>> log;
+  Tensor loss, predicted;  // cross entropy and classes, for the log
+  std::map<std::string, Figure> figures;
 };
 
 TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker& masker,
@@ -103,18 +116,18 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
     classifier_optimizer_.zero_grad();
     out = classifier_.forward(batch.images);
     loss = ops::mean(ops::cross_entropy(out.logits, labels));
-    clean.loss = loss.item();
+    clean.loss = loss.detach();
     backward(loss);
     observe("clean");
-    if (std::isfinite(clean.loss)) classifier_optimizer_.step();
+    classifier_optimizer_.step(update_control({clean.loss}));
     classifier_optimizer_.zero_grad();
   } else {
     NoGrad no_grad;
     out = (options_.fixed_classifier ? fixed_classifier() : classifier_).forward(batch.images);
-    clean.loss = ops::mean(ops::cross_entropy(out.logits, labels)).item();
+    clean.loss = ops::mean(ops::cross_entropy(out.logits, labels));
   }
   clean.logits = out.logits.detach();
-  clean.predicted = ops::argmax(clean.logits);
+  clean.predicted = ops::argmax_ids(clean.logits);
   // What the masker does not read need not live through the masked passes.
   for (std::size_t i = 0; i < out.taps.size(); ++i)
     clean.taps.push_back(masker_.reads_tap(i) ? out.taps[i].detach() : Tensor());
@@ -168,29 +181,43 @@ TrainStep::Side TrainStep::side_of(MaskSide which, const StepBatch& batch, const
   Side side;
   side.prefix = in ? "masked_in___" : "masked_out___";
   const Tensor loss = ops::mean(ops::cross_entropy(logits, label_tensor(batch)));
-  const CriterionResult result =
+  CriterionResult result =
       (in ? *criterion_in_ : *criterion_out_)({mask, logits, loss, batch.labels, clean.predicted, clean.logits, p});
   side.one_backward = (in ? *criterion_in_ : *criterion_out_).adds_to_masked_loss();
   side.classifier_loss = ops::affine(loss, o.weight, 0);
   side.masker_loss = ops::affine(result.total, o.weight, 0);
-  side.log.emplace_back("classifier_loss", loss.item());
-  side.log.emplace_back("acc", accuracy(ops::argmax(logits.detach()), batch.labels));
-  for (const char* key : {"correct_on_masked", "mistaken_on_masked", "nontrivially_confused", "mask_reg"})
-    if (const auto it = result.logged.find(key); it != result.logged.end()) side.log.emplace_back(key, it->second);
+  side.loss = loss.detach();
+  side.predicted = ops::argmax_ids(logits.detach());
+  side.figures = std::move(result.logged);
   return side;
 }
 
-StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) {
+void TrainStep::log_sides(const std::vector<Side>& sides, const StepBatch& batch, LateLog& log) {
+  std::vector<Tensor> classifier_losses, masker_losses;
+  for (const Side& side : sides) {
+    const std::string prefix = side.prefix;
+    log.add_sum(prefix + "classifier_loss", {side.loss});
+    log_accuracy(prefix + "acc", side.predicted, batch, log);
+    for (const char* key : {"correct_on_masked", "mistaken_on_masked", "nontrivially_confused", "mask_reg"})
+      if (const auto it = side.figures.find(key); it != side.figures.end()) log.add(prefix + key, it->second);
+    classifier_losses.push_back(side.classifier_loss);
+    masker_losses.push_back(side.masker_loss);
+  }
+  log.add_sum("masked_total___classifier_loss", classifier_losses);
+  log.add_sum("masked_total___loss", masker_losses);
+}
+
+LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) {
   const bool ca = !options_.fixed_classifier;
   const ops::WinogradScope winograd(ca && options_.winograd);
-  StepLog log;
+  LateLog log(batch.images.device());
 
   // 1. Clean pass. In CA the classifier learns from it, and may be kept for later.
   if (ca) classifier_.train();
   const Clean clean = clean_pass(batch, ca);
   if (ca && step % options_.save_freq == 0) zoo_.store(classifier_, draws);
-  log.emplace_back("classifier_loss", clean.loss);
-  log.emplace_back("acc", accuracy(clean.predicted, batch.labels));
+  log.add_sum("classifier_loss", {clean.loss});
+  log_accuracy("acc", clean.predicted, batch, log);
 
   // 2. The mask. What follows reads a detached copy, whose gradient is then sent through the masker once.
   masker_.train();
@@ -224,43 +251,41 @@ StepLog TrainStep::train(const StepBatch& batch, std::int64_t step, Rng& draws) 
   // 4. Masked in and masked out: the masker's loss down to the mask, the classifier's loss down to its parameters. Both
   // gradients belong to the same weights. A graph is walked and freed before the next is built. Where the
   // masker's loss is the classifier's and a function of the mask (the published masked-in side), one walk gives both.
-  double masker_loss = 0, classifier_loss = 0;
   const std::vector<NamedTensor> learned = classifier_.parameters();
   BackwardOptions to_mask{update, {seen}}, to_classifier;
   for (const NamedTensor& t : learned) to_classifier.only.push_back(t.tensor);
   BackwardOptions to_both = to_classifier;
   to_both.only.push_back(seen);
-  StepLog sides;
+  std::vector<Side> sides;
   if (infilling_) infilling_->begin();
   masked_passes(batch, clean, seen, p, *judge, draws, true, [&](std::vector<Side> taken) {
     Tensor loss = taken[0].masker_loss;
     for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
     const bool both = update && taken.size() == 1 && taken[0].one_backward;
     backward(loss, {}, both ? to_both : to_mask);
-    for (const Side& side : taken) {
+    for (Side& side : taken) {
       if (update && !both) backward(side.classifier_loss, {}, to_classifier);
-      masker_loss += side.masker_loss.item();
-      classifier_loss += side.classifier_loss.item();
-      for (const auto& [key, value] : side.log) sides.emplace_back(side.prefix + key, value);
+      // The graph goes with its losses' history.
+      side.masker_loss = side.masker_loss.detach();
+      side.classifier_loss = side.classifier_loss.detach();
+      sides.push_back(std::move(side));
     }
   });
-  log.insert(log.end(), sides.begin(), sides.end());
-  log.emplace_back("masked_total___classifier_loss", classifier_loss);
-  log.emplace_back("masked_total___loss", masker_loss);
+  log_sides(sides, batch, log);
 
   // 5. Updates, all or none.
   if (update) observe("masked");
   if (mask_observer) mask_observer(seen.detach(), seen.grad());
-  const bool finite =
-      std::isfinite(masker_loss) && std::isfinite(classifier_loss) && std::isfinite(clean.loss) && infilling_->finite();
-  for (const auto& figure : infilling_->finish(finite)) log.push_back(figure);
-  if (finite) {
-    if (update) classifier_optimizer_.step();
-    backward(mask, seen.grad());
-    const double norm = gradient_norm(masker_optimizer_.parameters());
-    observe("masker");
-    masker_optimizer_.step(clip_factor(norm, options_.clip_norm));
-  }
+  std::vector<Tensor> losses{clean.loss};
+  for (const Side& side : sides) losses.insert(losses.end(), {side.masker_loss, side.classifier_loss});
+  for (const Tensor& loss : infilling_->losses()) losses.push_back(loss);
+  const Tensor control = update_control(losses);
+  infilling_->finish(control, log);
+  if (update) classifier_optimizer_.step(control);
+  backward(mask, seen.grad());
+  observe("masker");
+  masker_optimizer_.step(clipped(control, masker_optimizer_.parameters(), options_.clip_norm));
+  log.send();
   return log;
 }
 
@@ -268,25 +293,21 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   NoGrad no_grad;
   const ops::WinogradScope winograd(!options_.fixed_classifier && options_.winograd);
   const ModeScope classifier_mode(classifier_, false), masker_mode(masker_, false);
-  StepLog log;
+  LateLog log(batch.images.device());
   const Clean clean = clean_pass(batch, false);
-  log.emplace_back("classifier_loss", clean.loss);
-  log.emplace_back("acc", accuracy(clean.predicted, batch.labels));
+  log.add_sum("classifier_loss", {clean.loss});
+  log_accuracy("acc", clean.predicted, batch, log);
   const Tensor p = draw_areas(batch.images.size(0), draws, batch.images);
   const Tensor mask = make_mask(batch, clean, p, draws);
   log_mask(mask, log);
-  double masker_loss = 0, classifier_loss = 0;
+  std::vector<Side> sides;
   Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
-  masked_passes(batch, clean, mask, p, judge, draws, false, [&](const std::vector<Side>& taken) {
-    for (const Side& side : taken) {
-      masker_loss += side.masker_loss.item();
-      classifier_loss += side.classifier_loss.item();
-      for (const auto& [key, value] : side.log) log.emplace_back(side.prefix + key, value);
-    }
+  masked_passes(batch, clean, mask, p, judge, draws, false, [&](std::vector<Side> taken) {
+    for (Side& side : taken) sides.push_back(std::move(side));
   });
-  log.emplace_back("masked_total___classifier_loss", classifier_loss);
-  log.emplace_back("masked_total___loss", masker_loss);
-  return log;
+  log_sides(sides, batch, log);
+  log.send();
+  return log.read();
 }
 
 }  // namespace pen

@@ -12,6 +12,7 @@
 #include "models/classifier.h"
 #include "models/masker.h"
 #include "train/infilling.h"
+#include "train/late_log.h"
 #include "train/optim.h"
 #include "train/options.h"
 #include "train/zoo.h"
@@ -23,9 +24,6 @@ struct StepBatch {
   std::vector<std::int64_t> labels;  // (N), classes of the classifier
 };
 
-// What one step says about itself, in the order of the reference's log.
-using StepLog = std::vector<std::pair<std::string, double>>;
-
 class TrainStep {
  public:
   // References must outlive the step. With options.fixed_classifier the classifier is frozen here.
@@ -36,8 +34,10 @@ class TrainStep {
   void use_infiller(Infiller& infiller, Optimizer* optimizer);
 
   // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
-  // its position is the whole random state. A loss that is not finite leaves the masker as it was and is in the log.
-  StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws);
+  // its position is the whole random state. A loss that is not finite leaves the networks' weights as they were and is
+  // in the log, in the order of the reference's. On a GPU the step is queued, and nobody waits before the log is read.
+  LateLog queue(const StepBatch& batch, std::int64_t step, Rng& draws);
+  StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws) { return queue(batch, step, draws).read(); }
   // The same quantities without any update: both networks in evaluation mode.
   StepLog validate(const StepBatch& batch, Rng& draws);
 
@@ -59,6 +59,8 @@ class TrainStep {
                      Rng& draws, bool update, const std::function<void(std::vector<Side>)>& take);
   Side side_of(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
                const Tensor& logits) const;
+  // What the sides and their sums say.
+  static void log_sides(const std::vector<Side>& sides, const StepBatch& batch, LateLog& log);
   // Who looks at images while the classifier is fixed: its frozen form, made at the first step.
   Classifier& fixed_classifier();
   Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;

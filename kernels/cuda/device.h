@@ -25,6 +25,8 @@ void device_release(int index, void* memory) noexcept;
 // else of the one that sends). A copy to the CPU has ended when the call returns; after one from the CPU, ordinary
 // memory may be changed at once, pinned memory when the stream has passed the copy.
 void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream);
+// To pinned memory, without waiting: it has ended when an event that is recorded behind it has passed.
+void device_read_later(int index, void* pinned, const void* source, std::size_t bytes, void* stream);
 void device_zero(int index, void* memory, std::size_t bytes, void* stream);
 void device_synchronize(int index);   // waits for everything queued on the GPU; reports errors of past launches
 void* device_stream(int index);       // the GPU's one compute stream (a cudaStream_t), made at the first call

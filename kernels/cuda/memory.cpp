@@ -99,6 +99,13 @@ void device_copy(Device to, void* destination, Device from, const void* source, 
   if (!to.is_cuda()) PEN_CUDA(cudaStreamSynchronize(queue));  // the CPU reads it next
 }
 
+void device_read_later(int index, void* pinned, const void* source, std::size_t bytes, void* stream) {
+  if (bytes == 0) return;
+  const cudaStream_t queue = stream ? static_cast<cudaStream_t>(stream) : gpu(index).compute.get();
+  const DeviceScope scope(index);
+  PEN_CUDA(cudaMemcpyAsync(pinned, source, bytes, cudaMemcpyDeviceToHost, queue));
+}
+
 void device_zero(int index, void* memory, std::size_t bytes, void* stream) {
   if (bytes == 0) return;
   const cudaStream_t queue = stream ? static_cast<cudaStream_t>(stream) : gpu(index).compute.get();

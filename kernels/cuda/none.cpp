@@ -25,6 +25,7 @@ void* device_allocate(int, std::size_t) { not_built("device_allocate"); }
 std::uint64_t device_free_memory(int) { not_built("device_free_memory"); }
 void device_release(int, void*) noexcept {}  // nothing can have been allocated
 void device_copy(Device, void*, Device, const void*, std::size_t, void*) { not_built("device_copy"); }
+void device_read_later(int, void*, const void*, std::size_t, void*) { not_built("device_read_later"); }
 void device_zero(int, void*, std::size_t, void*) { not_built("device_zero"); }
 void device_synchronize(int) { not_built("device_synchronize"); }
 void* device_stream(int) { not_built("device_stream"); }

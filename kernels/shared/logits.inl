@@ -163,4 +163,29 @@ void argmax_rows(const Context& ctx, index_t rows, index_t n, const real* x, std
   });
 }
 
+template <class Exec, class real>
+void equal_ids(const Context& ctx, index_t n, const std::int64_t* a, const std::int64_t* b, real* y) {
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = a[i] == b[i] ? real(1) : real(0); });
+}
+
+template <class Exec, class real>
+void largest_excess(const Context& ctx, index_t rows, index_t classes, bool divide, const real* q, const double* prior,
+                    std::int64_t* best) {
+  Exec(ctx).map(rows, [=] PEN_HD(index_t r) {
+    index_t at = 0;
+    double most = 0;
+    bool found = false;
+    for (index_t k = 0; k < classes; ++k) {
+      const double p = static_cast<double>(q[r * classes + k]);
+      const double excess = divide ? p / prior[k] : p - prior[k];
+      if (found ? excess > most : excess == excess) {  // a NaN is never the largest
+        found = true;
+        most = excess;
+        at = k;
+      }
+    }
+    best[r] = at;
+  });
+}
+
 }  // namespace pen::kernels::shared

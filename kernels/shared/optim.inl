@@ -14,9 +14,10 @@ void sum_squares(const Context& ctx, index_t n, const real* x, double* y, Accum 
 
 template <class Exec, class real>
 void sgd_step(const Context& ctx, index_t n, double lr, double momentum, double decay, bool first, const real* g,
-              real* w, real* velocity) {
+              const double* control, real* w, real* velocity) {
   const real l = static_cast<real>(lr), m = static_cast<real>(momentum), d = static_cast<real>(decay);
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    if (control && control[control_go] == 0) return;
     // The first step does not read the velocity: it may never have been set.
     const real v = first ? g[i] + d * w[i] : m * velocity[i] + (g[i] + d * w[i]);
     velocity[i] = v;
@@ -26,17 +27,30 @@ void sgd_step(const Context& ctx, index_t n, double lr, double momentum, double 
 
 template <class Exec, class real>
 void adam_step(const Context& ctx, index_t n, std::int64_t step, double lr, double beta1, double beta2, double eps,
-               double decay, double scale, const real* g, real* w, real* m, real* v) {
+               double decay, const real* g, const double* control, real* w, real* m, real* v) {
   const real b1 = static_cast<real>(beta1), b2 = static_cast<real>(beta2), d = static_cast<real>(decay);
-  const real c1 = static_cast<real>(1 - beta1), c2 = static_cast<real>(1 - beta2), s = static_cast<real>(scale);
+  const real c1 = static_cast<real>(1 - beta1), c2 = static_cast<real>(1 - beta2);
   const real rate = static_cast<real>(lr / (1 - std::pow(beta1, static_cast<double>(step))));
   const real root = static_cast<real>(std::sqrt(1 - std::pow(beta2, static_cast<double>(step))));
   const real e = static_cast<real>(eps);
   Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    if (control && control[control_go] == 0) return;
+    const real s = control ? static_cast<real>(control[control_scale]) : real(1);
     const real grad = s * g[i] + d * w[i];
     m[i] = b1 * m[i] + c1 * grad;
     v[i] = b2 * v[i] + c2 * grad * grad;
     w[i] -= rate * m[i] / (std::sqrt(v[i]) / root + e);
+  });
+}
+
+template <class Exec, class real>
+void update_control(const Context& ctx, index_t n, const real* x, double max_norm, double* control, Accum accum) {
+  Exec(ctx).map(1, [=] PEN_HD(index_t) {
+    bool go = accum == Accum::write || control[control_go] != 0;
+    for (index_t i = 0; i < n; ++i) go = go && x[i] - x[i] == real(0);  // neither infinite nor NaN
+    control[control_go] = go ? 1 : 0;
+    const double scale = max_norm / (std::sqrt(control[control_squares]) + 1e-6);
+    control[control_scale] = scale < 1.0 ? scale : 1.0;
   });
 }
 
