@@ -51,10 +51,58 @@ void check_training(const Gpu& gpu) {
                 2e-3);
   }
   // A run goes on on the GPU to the bit.
-  finish(gpu.program, on("cuda", training().train("whole" + gpu.name, fix)));
-  finish(gpu.program, on("cuda", training().train("parts" + gpu.name, Words(fix.begin(), fix.end() - 1) + Words{"2"})));
-  finish(gpu.program, training().resume("parts" + gpu.name, {"--max_steps", "4"}));
-  check_same(training().at("whole" + gpu.name), training().at("parts" + gpu.name));
+  for (const auto& [name, words] : {std::pair{"fix", fix}, {"ca", Words{"--deterministic"} + ca}}) {
+    CAPTURE(name);
+    const std::string whole = str("whole-", name, gpu.name), parts = str("parts-", name, gpu.name);
+    finish(gpu.program, on("cuda", training().train(whole, words)));
+    finish(gpu.program, on("cuda", training().train(parts, Words(words.begin(), words.end() - 1) + Words{"2"})));
+    finish(gpu.program, training().resume(parts, {"--max_steps", "4"}));
+    check_same(training().at(whole), training().at(parts));
+  }
+}
+
+// A classifier is fitted as on the CPU, and a run goes on to the bit.
+void check_fitting(const Gpu& gpu) {
+  const auto fit = [&](const std::string& device, const std::string& name, const Words& more) {
+    return Words{"fit-classifier",
+                 "--train_json",
+                 training().list,
+                 "--val_json",
+                 training().val,
+                 "--output_path",
+                 training().runs,
+                 "--name",
+                 name,
+                 "--arch",
+                 "resnet18",
+                 "--width",
+                 "0.125",
+                 "--batch_size",
+                 "4",
+                 "--input_size",
+                 "32",
+                 "--lr",
+                 "0.01",
+                 "--epochs",
+                 "1",
+                 "--workers",
+                 "1",
+                 "--threads",
+                 "1",
+                 "--deterministic",
+                 "--quiet",
+                 "--device",
+                 device} +
+           more;
+  };
+  const std::string whole = "fit" + gpu.name, parts = "fit-parts" + gpu.name;
+  finish(program_path(), fit("cpu", "fit-cpu", {}));
+  finish(gpu.program, fit("cuda", whole, {}));
+  check_lines(training().at(whole, "log/train.jsonl"), training().at("fit-cpu", "log/train.jsonl"), 2, 2e-3);
+  finish(gpu.program, fit("cuda", parts, {"--max_steps", "3"}));
+  finish(gpu.program, {"fit-classifier", "--output_path", training().runs, "--name", parts, "--resume", "--quiet",
+                       "--max_steps", "0"});
+  check_same(training().at(whole), training().at(parts));
 }
 
 void check_evaluation(const Gpu& gpu) {
@@ -80,6 +128,9 @@ void check_evaluation(const Gpu& gpu) {
 TEST_CASE("device: training on a simulated GPU equals the CPU's, and resumes to the bit") {
   check_training({simulated(), "-simulated"});
 }
+TEST_CASE("device: fitting a classifier on a simulated GPU equals the CPU's, and resumes to the bit") {
+  check_fitting({simulated(), "-simulated"});
+}
 TEST_CASE("device: scores, pictures and maps on a simulated GPU equal the CPU's") {
   check_evaluation({simulated(), "-simulated"});
 }
@@ -87,6 +138,10 @@ TEST_CASE("device: scores, pictures and maps on a simulated GPU equal the CPU's"
 TEST_CASE("device: training on a GPU equals the CPU's, and resumes to the bit") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
   check_training({program_path(), "-gpu"});
+}
+TEST_CASE("device: fitting a classifier on a GPU equals the CPU's, and resumes to the bit") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  check_fitting({program_path(), "-gpu"});
 }
 TEST_CASE("device: scores, pictures and maps on a GPU equal the CPU's") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
