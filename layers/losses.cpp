@@ -18,9 +18,9 @@ Tensor constants(const std::vector<double>& values, const Tensor& like) {
 
 Flags equal(const Tensor& classes, const CriterionInput& in) {
   const auto n = static_cast<std::int64_t>(in.labels.size());
-  PEN_CHECK(n > 0 && classes.shape() == Shape{n}, "criterion: classes ", to_string(classes.shape()), " for ", n,
-            " labels");
-  return ops::equal_ids(classes, Tensor::from(in.labels, {n}), in.masked_logits);
+  PEN_CHECK(n > 0 && classes.shape() == Shape{n} && in.label_ids.shape() == Shape{n}, "criterion: classes ",
+            to_string(classes.shape()), " and ids ", to_string(in.label_ids.shape()), " for ", n, " labels");
+  return ops::equal_ids(classes, in.label_ids, in.masked_logits);
 }
 
 Flags opposite(const Flags& f) { return ops::affine(f, -1, 1); }
@@ -37,11 +37,12 @@ Tensor area_of(const CriterionInput& in, bool against_target, bool squared) {
   return squared ? ops::square(distance) : ops::abs(distance);
 }
 
-// -lambda * mean(relu(indicator - area) * weight)
+// -lambda * mean(relu(indicator - area) * weight); without weights they are 1
 Tensor reward_small_masks(double lambda, const Flags& indicator, const Tensor& area,
-                          const std::vector<double>& weight) {
-  const Tensor margin = ops::relu(ops::sub(indicator, area));
-  return ops::affine(ops::mean(ops::mul(margin, constants(weight, area))), -lambda, 0);
+                          const std::vector<double>& weight = {}) {
+  Tensor margin = ops::relu(ops::sub(indicator, area));
+  if (!weight.empty()) margin = ops::mul(margin, constants(weight, area));
+  return ops::affine(ops::mean(margin), -lambda, 0);
 }
 
 void add_total_variation(const CriterionInput& in, const std::optional<double>& lambda, Tensor& regularization,
@@ -72,8 +73,7 @@ class CrossEntropyCriterion : public Criterion {
 
     const Flags indicator = o_.side == MaskSide::in ? masked_right : confused(correct, masked_right);
     const Tensor area = area_of(in, o_.add_prob_layers, o_.prob_squared);
-    Tensor regularization =
-        reward_small_masks(o_.lambda_r, indicator, area, std::vector<double>(in.labels.size(), 1.0));
+    Tensor regularization = reward_small_masks(o_.lambda_r, indicator, area);
     result.logged["mask_reg"] = {.values = regularization.detach()};
     add_total_variation(in, o_.lambda_tv, regularization, result);
 
@@ -157,7 +157,7 @@ class DivergenceCriterion : public Criterion {
 
 }  // namespace
 
-double Figure::of(const std::vector<double>& v) const {
+double Figure::of(std::span<const double> v) const {
   if (is == Is::element) {
     PEN_CHECK(v.size() == 1, "a figure of ", v.size(), " elements");
     return v[0];

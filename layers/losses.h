@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct CriterionInput {
   Tensor masked_logits;              // (N,classes): the classifier on the masked image
   Tensor masked_loss;                // scalar: mean cross entropy of masked_logits and the labels
   std::vector<std::int64_t> labels;  // (N)
+  Tensor label_ids;                  // (N, int64): the same on the device
   Tensor clean_class;                // (N, int64): argmax of the clean logits
   Tensor clean_logits;               // (N,classes)
   Tensor p;                          // (N) target areas, if used
@@ -28,7 +30,7 @@ struct CriterionInput {
 struct Figure {
   enum class Is { element, mean, rest_of_mean } is = Is::element;
   Tensor values;
-  double of(const std::vector<double>& elements) const;
+  double of(std::span<const double> elements) const;
   double read() const;  // waits for the device
 };
 

@@ -67,7 +67,8 @@ Tensor permute(const Tensor& x, const std::array<int, 4>& order);
 // Every plane of x (N,H,W,C) filtered with taps (2 radius + 1) along its rows and then along its columns, as a
 // correlation, zeros outside; taps has the dtype of x and no gradient.
 Tensor filter_separable(const Tensor& x, const Tensor& taps);
-// Rows of table (classes,width) for ids (N, i64): (N,width). An id out of range is an Error.
+// Rows of table (classes,width) for ids (N, i64): (N,width). An id out of range is an Error if the ids are on the CPU;
+// on a GPU, where nobody waits to look at them, its row is NaN.
 Tensor embedding(const Tensor& table, const Tensor& ids);
 
 // ---- elementwise and reductions (ops_math.cpp)
@@ -98,11 +99,12 @@ Tensor step(const Tensor& x, double threshold);
 // log(u + 1e-8) - log(1 - u + 1e-8), u uniform: the noise of binary Gumbel-softmax. No gradient.
 Tensor logistic_noise(const Shape& shape, DType dtype, Device device, Rng& rng);
 
-// ---- logits (N,classes) -> (N) unless said otherwise (ops_math.cpp)
-Tensor softmax(const Tensor& logits);                                                    // (N,classes)
-Tensor log_softmax(const Tensor& logits);                                                // (N,classes)
-Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing = 0);  // labels (N, i64) in range
-Tensor entropy(const Tensor& logits);                                                    // nats
+// ---- logits (N,classes) -> (N) unless said otherwise (ops_logits.cpp)
+Tensor softmax(const Tensor& logits);      // (N,classes)
+Tensor log_softmax(const Tensor& logits);  // (N,classes)
+// labels (N, i64): one that is no class is an Error if they are on the CPU, and a loss of NaN if they are on a GPU.
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing = 0);
+Tensor entropy(const Tensor& logits);  // nats
 // Divergence of q = softmax(logits) from a prior (classes): -sum prior log q, or backward -sum q (log prior - log q).
 Tensor prior_divergence(const Tensor& logits, const Tensor& prior, bool backward);
 std::vector<std::int64_t> argmax(const Tensor& logits);  // lowest index of the largest; no gradient
@@ -111,7 +113,7 @@ Tensor argmax_ids(const Tensor& logits);  // (N) int64
 // The class (N, int64) whose probability exceeds its prior (classes, double, on the device) most: by difference, or
 // ratio.
 Tensor largest_excess(const Tensor& probabilities, const Tensor& prior, bool divide);
-// 1 where the ids are equal, else 0, as elements of `like`'s type on its device. Ids on the CPU are brought there.
+// 1 where the ids (N, int64, on the device of `like`) are equal, else 0, as elements of `like`'s type.
 Tensor equal_ids(const Tensor& a, const Tensor& b, const Tensor& like);
 
 // ---- masks (ops_mask.cpp): x (N,H,W,C), m (N,H,W,1) in [0,1]

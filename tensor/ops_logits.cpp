@@ -11,6 +11,7 @@ void check_logits(const char* op, const Tensor& x) {
 void check_labels(const char* op, const Tensor& logits, const Tensor& labels) {
   PEN_CHECK(labels.shape() == Shape{logits.size(0)} && labels.dtype() == DType::i64, op, ": labels ",
             to_string(labels.shape()), " ", name_of(labels.dtype()), " for logits ", to_string(logits.shape()));
+  if (labels.device().is_cuda()) return;  // looking at them would wait for the device: see ops.h
   for (const std::int64_t label : labels.to_vector<std::int64_t>())
     PEN_CHECK(label >= 0 && label < logits.size(1), op, ": label ", label, " is not among ", logits.size(1),
               " classes");
@@ -118,10 +119,11 @@ Tensor largest_excess(const Tensor& q, const Tensor& prior, bool divide) {
 Tensor equal_ids(const Tensor& a, const Tensor& b, const Tensor& like) {
   PEN_CHECK(a.shape() == b.shape() && a.shape().size() == 1, "equal_ids: ", to_string(a.shape()), " and ",
             to_string(b.shape()));
-  const Tensor first = a.to(like.device()), second = b.to(like.device());
+  PEN_CHECK(a.device() == like.device() && b.device() == like.device(), "equal_ids: on ", name_of(a.device()), " and ",
+            name_of(b.device()), ", expected ", name_of(like.device()));
   Tensor y = empty_with(like, a.shape());
   dispatch(like.dtype(), "equal_ids", [&]<class T>() {
-    kernels::equal_ids(context(like.device()), a.numel(), first.data<std::int64_t>(), second.data<std::int64_t>(),
+    kernels::equal_ids(context(like.device()), a.numel(), a.data<std::int64_t>(), b.data<std::int64_t>(),
                        y.mutable_data<T>());
   });
   return y;

@@ -372,12 +372,13 @@ Tensor embedding(const Tensor& table, const Tensor& ids) {
   check_dims("embedding", "table", table, 2);
   check_dims("embedding", "ids", ids, 1);
   const std::int64_t n = ids.size(0), classes = table.size(0), width = table.size(1);
-  for (const std::int64_t id : ids.to_vector<std::int64_t>())
-    PEN_CHECK(id >= 0 && id < classes, "embedding: id ", id, " is not among the table's ", classes, " rows");
+  if (!ids.device().is_cuda())
+    for (const std::int64_t id : ids.to_vector<std::int64_t>())
+      PEN_CHECK(id >= 0 && id < classes, "embedding: id ", id, " is not among the table's ", classes, " rows");
   const Tensor there = ids.to(table.device());
   Tensor y = empty_with(table, {n, width});
   dispatch(table.dtype(), "embedding", [&]<class T>() {
-    kernels::embedding_fwd(context(table.device()), n, width, table.data<T>(), there.data<std::int64_t>(),
+    kernels::embedding_fwd(context(table.device()), n, classes, width, table.data<T>(), there.data<std::int64_t>(),
                            y.mutable_data<T>());
   });
   if (!needs_grad({&table})) return y;

@@ -28,20 +28,33 @@ std::vector<double> doubles(DType dtype, const void* from, std::int64_t n) {
 
 // Where a copy arrives.
 struct Readout::Slot {
-  explicit Slot(Device d) : device(d), copied(d) {}
+  explicit Slot(Device d) : device(d), pinned(nullptr, Release{d}), copied(d) {}
   ~Slot() {
     try {
       copied.wait();
     } catch (const Error&) {  // the device is gone, and with it the copy
     }
-    kernels::device::release_pinned(device, pinned);
   }
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
+
+  // Room for so many bytes on both sides. Without memory for it an Error, and the slot is as it was.
+  void grow(std::size_t wanted) {
+    if (wanted <= bytes) return;
+    Tensor larger = Tensor::empty({static_cast<std::int64_t>(wanted)}, DType::u8, device);
+    pinned = {kernels::device::allocate_pinned(device, wanted), Release{device}};
+    block = std::move(larger);
+    bytes = wanted;
+  }
+
+  struct Release {
+    Device device;
+    void operator()(void* memory) const noexcept { kernels::device::release_pinned(device, memory); }
+  };
   Device device;
   Tensor block;  // on the device: all tensors, one behind the other
-  void* pinned = nullptr;
-  std::size_t bytes = 0;
+  std::unique_ptr<void, Release> pinned;
+  std::size_t bytes = 0;  // of each
   kernels::device::Mark copied;
 };
 
@@ -59,7 +72,6 @@ Readout::Slots& Readout::slots() {
 
 Readout::Readout(Device device) : device_(device) {}
 Readout::Readout(Readout&&) noexcept = default;
-Readout& Readout::operator=(Readout&&) noexcept = default;
 
 Readout::~Readout() {
   if (!slot_) return;
@@ -85,10 +97,13 @@ std::size_t Readout::add(const Tensor& tensor) {
 
 void Readout::send() {
   PEN_CHECK(!sent_, "readout: sent twice");
-  sent_ = true;
-  if (!device_.is_cuda()) return;
   std::size_t bytes = 0;
   for (const Tensor& t : tensors_) bytes += room_of(t);
+  if (device_.is_cuda() && bytes > 0) copy(bytes);
+  sent_ = true;
+}
+
+void Readout::copy(std::size_t bytes) {
   {
     const std::lock_guard lock(slots().mutex);
     auto& unused = slots().unused[device_.index];
@@ -99,26 +114,20 @@ void Readout::send() {
   }
   if (!slot_) slot_ = std::make_unique<Slot>(device_);
   slot_->copied.wait();  // of a readout that nobody looked at
-  if (slot_->bytes < bytes) {
-    kernels::device::release_pinned(device_, slot_->pinned);
-    slot_->pinned = nullptr, slot_->bytes = 0;
-    slot_->pinned = kernels::device::allocate_pinned(device_, bytes);
-    slot_->bytes = bytes;
-    slot_->block = Tensor::empty({static_cast<std::int64_t>(bytes)}, DType::u8, device_);
-  }
+  slot_->grow(bytes);
   void* const stream = kernels::device::stream(device_);
   auto* to = slot_->block.mutable_data<std::uint8_t>();
   for (const Tensor& t : tensors_) {
     kernels::device::copy(device_, to, device_, t.bytes(), bytes_of(t), stream);
     to += room_of(t);
   }
-  kernels::device::read_later(device_, slot_->pinned, slot_->block.bytes(), bytes, stream);
+  kernels::device::read_later(device_, slot_->pinned.get(), slot_->block.bytes(), bytes, stream);
   slot_->copied.record(stream);
 }
 
 void Readout::receive() {
-  slot_->copied.wait();
-  const auto* from = static_cast<const std::uint8_t*>(slot_->pinned);
+  if (slot_) slot_->copied.wait();
+  const auto* from = slot_ ? static_cast<const std::uint8_t*>(slot_->pinned.get()) : nullptr;
   for (const Tensor& t : tensors_) {
     values_.push_back(doubles(t.dtype(), from, t.numel()));
     from += room_of(t);

@@ -16,12 +16,12 @@ class Readout {
   explicit Readout(Device device);
   ~Readout();
   Readout(Readout&&) noexcept;
-  Readout& operator=(Readout&&) noexcept;
 
   // Takes a tensor (float32, double or int64, on the device) and returns its number; the same tensor twice has one. On
   // a GPU it must not be written to before send().
   std::size_t add(const Tensor& tensor);
-  // Queues the copy behind the work that is queued by now. Nothing can be added after it.
+  // Queues the copy behind the work that is queued by now. Nothing can be added after it. OutOfMemory where there is
+  // none for the copy.
   void send();
   // The elements of a tensor; waits until the copy has ended. Before send(): an Error.
   const std::vector<double>& values(std::size_t number);
@@ -30,6 +30,7 @@ class Readout {
   struct Slot;
   struct Slots;
   static Slots& slots();
+  void copy(std::size_t bytes);
   void receive();
   Device device_;
   std::vector<Tensor> tensors_;

@@ -81,7 +81,7 @@ void add_moves(Registry& reg) {
       const auto* table = b.in("table", classes * width);
       const auto* ids = b.in_ids("ids", n, classes);
       auto* y = b.out("y", n * width);
-      return [=](const Context& ctx) { embedding_fwd(ctx, n, width, table, ids, y); };
+      return [=](const Context& ctx) { embedding_fwd(ctx, n, classes, width, table, ids, y); };
     });
     reg.add_both("embedding_bwd", str(n), summed, [=](auto& b, Accum accum) -> Call {
       const auto* dy = b.in("dy", n * width);

@@ -137,6 +137,7 @@ void check_variant(const Case& c, const std::string& variant, const Criterion& c
   in.clean_logits = Tensor::from(c.clean, {n, classes}).to(dtype);
   in.clean_class = ops::argmax_ids(in.clean_logits);
   in.labels = c.y;
+  in.label_ids = Tensor::from(c.y, {n});
   in.masked_loss = ops::mean(ops::cross_entropy(in.masked_logits, Tensor::from(c.y, {n})));
   if (uses_p) in.p = Tensor::from(c.p, {n}).to(dtype);
   const CriterionResult result = criterion(in);

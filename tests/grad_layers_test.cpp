@@ -136,6 +136,7 @@ TEST_CASE("both criteria, down to the mask and the logits of the masked image") 
           in.masked_logits = logits;
           in.masked_loss = ops::mean(ops::cross_entropy(logits, target));
           in.labels = labels;
+          in.label_ids = target;
           in.clean_class = Tensor::from(seen, {n});
           in.clean_logits = clean;
           in.p = test::uniform({n}, 44, 0.2, 0.4);

@@ -259,8 +259,8 @@ TEST_CASE(
       const float g = 4;
       float w = 1, velocity = 3, adam_w = 1, m = 0, v = 0;
       sgd_step(ctx, 1, 0.5, 1.0, 0.0, false, &g, control, &w, &velocity);
-      CHECK(w == (yes != 0 ? -2.5f : 1.0f));
-      CHECK(velocity == (yes != 0 ? 7.0f : 3.0f));
+      CHECK(w == (yes != 0 ? -1.5f : 1.0f));
+      CHECK(velocity == (yes != 0 ? 5.0f : 3.0f));  // with half of the gradient
       adam_step(ctx, 1, 1, 0.1, 0.5, 0.5, 0.0, 0.0, &g, control, &adam_w, &m, &v);
       CHECK(m == (yes != 0 ? 1.0f : 0.0f));  // half of the clipped gradient
       CHECK(adam_w == doctest::Approx(yes != 0 ? 0.9 : 1.0));
@@ -268,17 +268,39 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("updates: a factor of 1 changes no bit") {
+  constexpr std::int64_t n = 1000;
+  const double control[kernels::control_size] = {0, 1, 1};
+  for (const Context& ctx : both) {
+    std::vector<Floats> seen;
+    for (const double* by : {static_cast<const double*>(nullptr), control}) {
+      Floats g(n), w(n), velocity(n), adam_w(n), m(n), v(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto x = static_cast<float>(i + 1);
+        g[i] = std::sin(x), w[i] = adam_w[i] = std::sin(3 * x), velocity[i] = m[i] = std::sin(5 * x), v[i] = 1 / x;
+      }
+      sgd_step(ctx, n, 0.1, 0.9, 1e-4, false, g.data(), by, w.data(), velocity.data());
+      adam_step(ctx, n, 7, 0.1, 0.9, 0.999, 1e-8, 1e-4, g.data(), by, adam_w.data(), m.data(), v.data());
+      for (const Floats& out : {w, velocity, adam_w, m, v}) seen.push_back(out);
+    }
+    for (std::size_t i = 0; i < 5; ++i) CHECK(seen[i] == seen[i + 5]);
+  }
+}
+
 TEST_CASE("excess over a prior: by difference or by ratio, the lowest of equals; NaN is never the largest") {
   const double prior[3] = {0.6, 0.1, 0.3};
-  const Floats q{0.7f,         0.16f, 0.14f, 0.6f,         0.1f,         0.3f,
-                 not_a_number, 0.0f,  0.9f,  not_a_number, not_a_number, not_a_number};
+  const float inf = std::numeric_limits<float>::infinity();
+  const Floats q{0.7f,         0.16f,        0.14f,        0.6f,         0.1f, 0.3f, not_a_number, 0.0f,  0.9f,
+                 not_a_number, not_a_number, not_a_number, not_a_number, -inf, -inf, -inf,         -1.0f, not_a_number};
   for (const Context& ctx : both)
     for (const bool divide : {false, true}) {
-      std::int64_t best[4];
-      largest_excess(ctx, 4, 3, divide, q.data(), prior, best);
+      std::int64_t best[6];
+      largest_excess(ctx, 6, 3, divide, q.data(), prior, best);
       CHECK(best[0] == (divide ? 1 : 0));
       CHECK(best[2] == 2);
       CHECK(best[3] == 0);
+      CHECK(best[4] == 0);
+      CHECK(best[5] == 1);
     }
 }
 

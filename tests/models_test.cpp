@@ -377,6 +377,7 @@ TEST_CASE("criteria: images of the nothing class carry no loss and a regulariser
   in.clean_logits = in.masked_logits.detach();
   in.clean_class = Tensor::from(std::vector<std::int64_t>{2, 2}, {2});
   in.labels = {0, 1};
+  in.label_ids = Tensor::from(in.labels, {2});
   const CriterionResult all = (*make_divergence_criterion(o))(in);
   CHECK(all.logged.at("mask_reg").read() == doctest::Approx(2 * (0.25 + 0.75) / 2));
   o.nothing_class = 1;

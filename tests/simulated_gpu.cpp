@@ -75,9 +75,10 @@ Arena& arena() {
 }
 
 struct Counters {
-  std::atomic<std::int64_t> reads = 0, late_reads = 0, waits = 0, allocations = 0, kernels = 0;
+  std::atomic<std::int64_t> reads = 0, late_reads = 0, waits = 0, allocations = 0, kernels = 0, uploads = 0;
 };
 Counters counters;
+std::atomic<bool> no_device_memory = false, no_pinned_memory = false;
 
 // Late copies arrive when somebody has waited for an event behind them, and not before: until then the memory that they
 // go to is poisoned.
@@ -165,7 +166,7 @@ std::string device_description(int index) {
 void* device_allocate(int index, std::size_t bytes) {
   check_index(index);
   ++counters.allocations;
-  return bytes ? arena().take(bytes) : nullptr;
+  return bytes && !no_device_memory ? arena().take(bytes) : nullptr;
 }
 std::uint64_t device_free_memory(int index) {
   check_index(index);
@@ -183,6 +184,7 @@ void device_copy(Device to, void* destination, Device from, const void* source, 
     ++counters.reads;
     late_copies().arrive(late_copies().last());
   }
+  if (!from.is_cuda()) ++counters.uploads;
   std::memmove(to.is_cuda() ? arena().behind(destination) : destination,
                from.is_cuda() ? arena().behind(source) : source, bytes);
 }
@@ -218,6 +220,7 @@ void* device_copy_stream(int index) {
 void* pinned_allocate(int index, std::size_t bytes) {
   check_index(index);
   ++counters.allocations;
+  PEN_CHECK_AS(device, !no_pinned_memory, "pinned_allocate: no memory");
   return bytes ? std::malloc(bytes) : nullptr;
 }
 void pinned_release(void* memory) noexcept { std::free(memory); }
@@ -302,5 +305,15 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, con
 
 pen::test::SimulatedCounts pen::test::simulated_counts() {
   const auto& c = pen::kernels::cuda::counters;
-  return {c.reads, c.late_reads, c.waits, c.allocations, c.kernels};
+  return {c.reads, c.late_reads, c.waits, c.allocations, c.kernels, c.uploads};
 }
+
+namespace {
+std::atomic<bool>& flag_of(pen::test::SimulatedShortage::Of of) {
+  using pen::test::SimulatedShortage;
+  return of == SimulatedShortage::Of::device ? pen::kernels::cuda::no_device_memory
+                                             : pen::kernels::cuda::no_pinned_memory;
+}
+}  // namespace
+pen::test::SimulatedShortage::SimulatedShortage(Of of) : of_(of) { flag_of(of_) = true; }
+pen::test::SimulatedShortage::~SimulatedShortage() { flag_of(of_) = false; }

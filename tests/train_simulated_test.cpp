@@ -7,8 +7,11 @@
 
 #include "base/parallel.h"
 #include "kernels/kernels.h"
+#include "tensor/memory.h"
+#include "tensor/ops.h"
 #include "tensor/readout.h"
 #include "tests/simulated_gpu.h"
+#include "train/run_state.h"
 #include "train/step.h"
 
 using namespace pen;
@@ -58,6 +61,7 @@ StepBatch images(Device device, float first = 1) {
 struct Variant {
   const char* name;
   TrainOptions options;
+  int uploads;  // copies from the CPU in a step
 };
 std::vector<Variant> variants() {
   TrainOptions base;
@@ -74,8 +78,23 @@ std::vector<Variant> variants() {
   skip.prob_historic = 1;
   skip.zoo_mode = "historic";
   skip.save_freq = 1000;
-  return {
-      {"fix", fix}, {"fix, one side", out_only}, {"fix with areas and ids", told}, {"ca", ca}, {"ca, historic", skip}};
+  return {{"fix", fix, 1},
+          {"fix, one side", out_only, 1},
+          {"fix with areas and ids", told, 2},
+          {"ca", ca, 1},
+          {"ca, historic", skip, 1}};
+}
+
+std::vector<std::vector<float>> values_of(const std::vector<NamedTensor>& tensors) {
+  std::vector<std::vector<float>> out;
+  for (const NamedTensor& t : tensors) out.push_back(t.tensor.to_vector<float>());
+  return out;
+}
+double figure(const StepLog& log, const std::string& name) {
+  for (const auto& [key, value] : log)
+    if (key == name) return value;
+  FAIL("no figure " << name);
+  return 0;
 }
 
 bool same_state(const Module& a, const std::vector<NamedTensor>& b) {
@@ -103,6 +122,8 @@ TEST_CASE("simulated: a queued step waits for nothing and takes no new memory; i
         CHECK(queued.reads == before.reads);
         CHECK(queued.waits - before.waits <= 1);  // for the slot of a readout that was read long ago
         CHECK(queued.late_reads - before.late_reads == 1);
+        // The labels, and target areas.
+        CHECK(queued.uploads - before.uploads == v.uploads);
         CHECK(queued.allocations == before.allocations);
         CHECK(memory_stats(gpu).system_allocations == memory);
         CHECK(queued.kernels > before.kernels);
@@ -126,13 +147,9 @@ TEST_CASE("simulated: a loss that is not finite is in the log and leaves all wei
       Networks n(v.options, device);
       n.step->train(images(device), 0, n.draws);
       const auto classifier = copy_state(*n.classifier), masker = copy_state(*n.masker);
-      const auto moments = [&] {
-        std::vector<std::vector<float>> out;
-        for (Optimizer* o : {static_cast<Optimizer*>(n.sgd.get()), static_cast<Optimizer*>(n.adam.get())})
-          for (const NamedTensor& t : o->state()) out.push_back(t.tensor.to_vector<float>());
-        return out;
-      };
+      const auto moments = [&] { return std::pair{values_of(n.sgd->state()), values_of(n.adam->state())}; };
       const auto before = moments();
+      const std::int64_t sgd_steps = n.sgd->steps(), adam_steps = n.adam->steps();
       const StepLog log = n.step->train(images(device, std::numeric_limits<float>::infinity()), 1, n.draws);
       bool seen = false;
       for (const auto& [name, value] : log) seen = seen || (name.ends_with("loss") && !std::isfinite(value));
@@ -140,9 +157,130 @@ TEST_CASE("simulated: a loss that is not finite is in the log and leaves all wei
       CHECK(same_state(*n.classifier, classifier));
       CHECK(same_state(*n.masker, masker));
       CHECK(moments() == before);
+      // Refused updates count, because a GPU says too late that it refused.
+      CHECK(n.adam->steps() == adam_steps + 1);
+      const bool ca = !v.options.fixed_classifier;
+      CHECK(n.sgd->steps() == sgd_steps + (ca ? v.options.prob_historic == 0 ? 2 : 1 : 0));
       n.step->train(images(device), 2, n.draws);
       CHECK_FALSE(same_state(*n.masker, masker));
     }
+}
+
+TEST_CASE("simulated: in CA a finite clean loss has taught the classifier when a masked one is not finite") {
+  for (const Device device : {gpu, Device{}})
+    for (const Variant& v : variants()) {
+      if (v.options.fixed_classifier) continue;
+      CAPTURE(v.name);
+      Networks n(v.options, device);
+      // Through the sigmoid the mask becomes NaN.
+      Tensor weight = n.masker->parameters().at(0).tensor;
+      std::vector<float> values = weight.to_vector<float>();
+      values[0] = std::numeric_limits<float>::infinity();
+      weight.copy_from(Tensor::from(values, weight.shape(), device));
+      const auto masker = values_of(n.masker->parameters());
+      const auto before = copy_state(*n.classifier);
+
+      // The clean pass alone.
+      Networks alone(v.options, device);
+      alone.classifier->train();
+      const StepBatch batch = images(device);
+      backward(ops::mean(
+          ops::cross_entropy(alone.classifier->logits(batch.images), label_ids(batch, alone.classifier->classes()))));
+      alone.sgd->step();
+
+      const StepLog log = n.step->train(batch, 0, n.draws);
+      CHECK(std::isfinite(figure(log, "classifier_loss")));
+      CHECK_FALSE(std::isfinite(figure(log, "masked_total___loss")));
+      CHECK(values_of(n.masker->parameters()) == masker);
+      CHECK_FALSE(same_state(*n.classifier, before));
+      CHECK(values_of(n.classifier->parameters()) == values_of(alone.classifier->parameters()));
+      CHECK(values_of(n.sgd->state()) == values_of(alone.sgd->state()));
+    }
+}
+
+TEST_CASE("simulated: two steps may be under way; each log is that of its step, in whatever order they are read") {
+  for (const Variant& v : variants()) {
+    CAPTURE(v.name);
+    Networks overlapped(v.options, gpu), want(v.options, gpu);
+    const StepBatch first = images(gpu), second = images(gpu, 2);
+    for (int i = 0; i < 2; ++i) {
+      LateLog a = overlapped.step->queue(first, 2 * i, overlapped.draws);
+      LateLog b = overlapped.step->queue(second, 2 * i + 1, overlapped.draws);
+      const StepLog late = b.read(), early = a.read();
+      CHECK(early == want.step->train(first, 2 * i, want.draws));
+      CHECK(late == want.step->train(second, 2 * i + 1, want.draws));
+      CHECK(early != late);
+    }
+  }
+}
+
+TEST_CASE("simulated: the zoo of a run that goes on lies beside its classifier; a historic step waits for no copy") {
+  const TrainOptions options = variants().back().options;
+  Networks stored(options, gpu), n(options, gpu);
+  stored.step->train(images(gpu), 0, stored.draws);
+  REQUIRE(stored.step->zoo().size() == 1);
+  Checkpoint file;
+  save_run({.classifier = stored.classifier.get(), .zoo = &stored.step->zoo()}, {}, file);
+  // As it comes from a file.
+  for (auto& [part, state] : file.parts)
+    for (NamedTensor& t : state) t.tensor = t.tensor.to(Device{});
+  restore_run(file, {.classifier = n.classifier.get(), .zoo = &n.step->zoo()});
+  REQUIRE(n.step->zoo().size() == 1);
+  for (const NamedTensor& t : n.step->zoo().states()[0]) {
+    CAPTURE(t.name);
+    CHECK((t.tensor.device() == gpu) == (t.tensor.dtype() != DType::i64));
+  }
+  CHECK(values_of(n.classifier->parameters()) == values_of(stored.classifier->parameters()));
+  n.step->train(images(gpu), 1, n.draws);
+  const StepBatch batch = images(gpu);
+  const std::int64_t before = simulated_counts().uploads;
+  n.step->train(batch, 2, n.draws);
+  CHECK(simulated_counts().uploads - before == variants().back().uploads);
+}
+
+TEST_CASE("simulated: a label that is no class, or an id that no row has, is NaN on a GPU and nothing is read") {
+  const Tensor logits = Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {2, 3}, gpu);
+  for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{3}, std::int64_t{1} << 40}) {
+    const Tensor ids = Tensor::from(std::vector<std::int64_t>{bad, 1}, {2}, gpu);
+    const std::int64_t before = simulated_counts().reads;
+    const Tensor loss = ops::cross_entropy(logits, ids);
+    const Tensor rows = ops::embedding(ops::reshape(logits, {3, 2}), ids);
+    CHECK(simulated_counts().reads == before);
+    CHECK(std::isnan(loss.to_vector<float>()[0]));
+    CHECK(loss.to_vector<float>()[1] == doctest::Approx(1.407606));
+    CHECK(std::isnan(rows.to_vector<float>()[1]));
+    CHECK(rows.to_vector<float>()[3] == 4);
+  }
+}
+
+TEST_CASE("simulated: a readout that finds no memory leaves its slot as it was") {
+  Tensor small = Tensor::from(std::vector<float>{1, 2, 3}, {3}, gpu);
+  // More than any block that the pool may still have.
+  const std::vector<float> many(1 << 24, 5.0f);
+  const Tensor large = Tensor::from(many, {1 << 24}, gpu);
+  const auto read = [&](const Tensor& t) {
+    Readout readout(gpu);
+    readout.add(t);
+    readout.send();
+    return readout.values(0);
+  };
+  const std::vector<double> want{1, 2, 3};
+  CHECK(read(small) == want);
+  for (const auto of : {SimulatedShortage::Of::pinned, SimulatedShortage::Of::device}) {
+    release_cached_memory(gpu);
+    {
+      const SimulatedShortage shortage(of);
+      Readout readout(gpu);
+      readout.add(large);
+      CHECK_THROWS_AS(readout.send(), Error);
+      CHECK_THROWS_AS(readout.values(0), Error);
+      CHECK(read(small) == want);
+    }
+    CHECK(read(small) == want);
+  }
+  CHECK(read(large).size() == many.size());
+  CHECK(read(large).back() == 5);
+  CHECK(read(Tensor::empty({0}, DType::f32, gpu)).empty());
 }
 
 TEST_CASE("simulated: a readout has the values of its moment, and slots are used again") {

@@ -162,9 +162,9 @@ inline std::vector<std::string> logged(const std::string& path) {
 // The program beside the test. Killed, if it still runs, when the test leaves.
 class Running {
  public:
-  explicit Running(const Words& words) {
+  explicit Running(const Words& words, const std::string& program = pen::test::program_path()) {
     std::vector<char*> arguments;
-    Words copy = Words{pen::test::program_path()} + words;
+    Words copy = Words{program} + words;
     for (std::string& word : copy) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     pid_ = ::fork();

@@ -25,10 +25,6 @@ double figure(const Figures& figures, const std::string& name) {
   return std::nan("");
 }
 
-Tensor labels_of(const StepBatch& batch) {
-  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())});
-}
-
 void log_results(const Tensor& loss, const Tensor& logits, const StepBatch& batch, LateLog& log) {
   log.add_sum("loss", {loss.detach()});
   log.add("acc", {ops::argmax_ids(logits.detach())}, [labels = batch.labels](const LateLog::Elements& e) {
@@ -40,7 +36,7 @@ LateLog fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& 
   classifier.train();
   optimizer.zero_grad();
   const Tensor logits = classifier.logits(batch.images);
-  const Tensor loss = ops::mean(ops::cross_entropy(logits, labels_of(batch), smoothing));
+  const Tensor loss = ops::mean(ops::cross_entropy(logits, label_ids(batch, classifier.classes()), smoothing));
   backward(loss);
   optimizer.step(update_control({loss.detach()}));
   LateLog log(batch.images.device());
@@ -55,7 +51,7 @@ Figures validation_step(Classifier& classifier, const StepBatch& batch) {
   classifier.eval();
   const Tensor logits = classifier.logits(batch.images);
   LateLog log(batch.images.device());
-  log_results(ops::mean(ops::cross_entropy(logits, labels_of(batch))), logits, batch, log);
+  log_results(ops::mean(ops::cross_entropy(logits, label_ids(batch, classifier.classes()))), logits, batch, log);
   log.send();
   return log.read();
 }

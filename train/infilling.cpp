@@ -54,7 +54,7 @@ void Infilling::finish(const Tensor& control, LateLog& log) {
     for (const InfillerLoss& side : sides_) parts.push_back(side.*part);
     log.add(name, parts, [](const LateLog::Elements& e) {
       double sum = 0;
-      for (const auto& side : e) sum += side.at(0);
+      for (const auto& side : e) sum += side[0];
       return sum / static_cast<double>(e.size());
     });
   };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,14 +18,16 @@ using StepLog = std::vector<std::pair<std::string, double>>;
 // Use: add() figures, send() once, read() when they are wanted. On the CPU every value is known at once.
 class LateLog {
  public:
-  // What one figure is made of: the elements of its tensors.
-  using Elements = std::vector<std::vector<double>>;
-  using Make = std::function<double(const Elements&)>;
+  // What figures are made of: the elements of each of their tensors, valid during the call.
+  using Elements = std::vector<std::span<const double>>;
 
   explicit LateLog(Device device) : readout_(device) {}
   void add(std::string name, double value);
   void add(std::string name, const Figure& figure);
-  void add(std::string name, const std::vector<Tensor>& of, Make make);
+  void add(std::string name, const std::vector<Tensor>& of, std::function<double(const Elements&)> make);
+  // Several figures of the same tensors, as many as names.
+  void add(std::vector<std::string> names, const std::vector<Tensor>& of,
+           std::function<std::vector<double>(const Elements&)> make);
   // The only element of a tensor; of several, their sum in double.
   void add_sum(std::string name, const std::vector<Tensor>& of);
   void send() { readout_.send(); }
@@ -32,9 +35,9 @@ class LateLog {
 
  private:
   struct Entry {
-    std::string name;
+    std::vector<std::string> names;
     std::vector<std::size_t> of;
-    Make make;
+    std::function<std::vector<double>(const Elements&)> make;
   };
   Readout readout_;
   std::vector<Entry> entries_;

@@ -1,7 +1,5 @@
 #include "train/optim.h"
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/json.h"
@@ -18,19 +16,6 @@ std::vector<Tensor> zeros_like(const std::vector<NamedTensor>& parameters) {
 }
 
 const double* pointer(const Tensor& control) { return control.defined() ? control.data<double>() : nullptr; }
-
-// The sum of squares of all gradients is added to sum[0].
-void add_squares(const std::vector<NamedTensor>& parameters, Tensor& sum) {
-  for (const NamedTensor& p : parameters) {
-    const Tensor g = p.tensor.grad();
-    if (!g.defined()) continue;
-    if (!sum.defined()) sum = Tensor::zeros({1}, DType::f64, g.device());
-    dispatch(g.dtype(), "gradient_norm", [&]<class T>() {
-      kernels::sum_squares(context(g.device()), g.numel(), g.data<T>(), sum.mutable_data<double>(),
-                           kernels::Accum::add);
-    });
-  }
-}
 
 }  // namespace
 
@@ -109,14 +94,6 @@ std::vector<NamedTensor> Adam::state() {
   return out;
 }
 
-double gradient_norm(const std::vector<NamedTensor>& parameters) {
-  Tensor sum;
-  add_squares(parameters, sum);
-  return sum.defined() ? std::sqrt(sum.item()) : 0.0;
-}
-
-double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
-
 Tensor update_control(const std::vector<Tensor>& losses) {
   PEN_CHECK(!losses.empty(), "update_control: no losses");
   Tensor control = Tensor::zeros({kernels::control_size}, DType::f64, losses[0].device());
@@ -133,7 +110,15 @@ Tensor update_control(const std::vector<Tensor>& losses) {
 
 Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters, double max_norm) {
   Tensor out = control.clone();
-  add_squares(parameters, out);
+  static_assert(kernels::control_squares == 0);
+  for (const NamedTensor& p : parameters) {
+    const Tensor g = p.tensor.grad();
+    if (!g.defined()) continue;
+    dispatch(g.dtype(), "clipped", [&]<class T>() {
+      kernels::sum_squares(context(g.device()), g.numel(), g.data<T>(), out.mutable_data<double>(),
+                           kernels::Accum::add);
+    });
+  }
   kernels::update_control(context(out.device()), 0, static_cast<const float*>(nullptr), max_norm,
                           out.mutable_data<double>(), kernels::Accum::add);
   return out;

@@ -12,7 +12,8 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
   // One update of every parameter that has a gradient. control (update_control() below): nothing changes where it says
-  // so, and gradients are multiplied by its factor first. Undefined: neither. The count of steps grows either way.
+  // so, and gradients are multiplied by its factor first. Undefined: neither. The count of steps grows either way: on a
+  // GPU nobody knows yet.
   virtual void step(const Tensor& control = {}) = 0;
   // The state as tensors named "<parameter>.<entry>", sharing memory with the optimiser.
   virtual std::vector<NamedTensor> state() = 0;
@@ -34,8 +35,8 @@ class Optimizer {
 class Sgd : public Optimizer {
  public:
   Sgd(std::vector<NamedTensor> parameters, double lr, double momentum, double weight_decay);
-  void step(const Tensor& control = {}) override;  // does not clip
-  std::vector<NamedTensor> state() override;       // <parameter>.momentum_buffer
+  void step(const Tensor& control = {}) override;
+  std::vector<NamedTensor> state() override;  // <parameter>.momentum_buffer
   std::int64_t steps() const override { return steps_; }
   void set_steps(std::int64_t steps) override { steps_ = steps; }
   std::string group() const override;
@@ -63,15 +64,11 @@ class Adam : public Optimizer {
   std::vector<Tensor> mean_, square_;
 };
 
-// sqrt of the sum of squares of all gradients.
-double gradient_norm(const std::vector<NamedTensor>& parameters);
-// The factor that clips gradients of this norm: min(1, max_norm / (norm + 1e-6)), as PyTorch's clip_grad_norm_.
-double clip_factor(double norm, double max_norm);
-
 // What updates go by, on the device of the losses (kernels::UpdateControl): whether all of them are finite. Nobody
 // waits for it.
 Tensor update_control(const std::vector<Tensor>& losses);
-// The same with the factor that clips these gradients.
+// The same with these gradients' sum of squares, and the factor that clips their norm: min(1, max_norm / (norm +
+// 1e-6)), as PyTorch's clip_grad_norm_.
 Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters, double max_norm);
 
 }  // namespace pen

@@ -82,7 +82,15 @@ RunPosition restore_run(const Checkpoint& from, const RunObjects& o) {
   if (o.masker_optimizer) restore_optimizer(from, "optimizer_masker", *o.masker_optimizer);
   if (o.zoo) {
     o.zoo->states().clear();
-    for (std::int64_t i = 0; i < from.integer("zoo_size"); ++i) o.zoo->states().push_back(part(from, str("zoo.", i)));
+    for (std::int64_t i = 0; i < from.integer("zoo_size"); ++i) {
+      StateDict state = part(from, str("zoo.", i));
+      // Where the classifier's own are: a step loads one of them and must not wait for a copy from the CPU. Counters
+      // stay on the CPU, as they do in Module::to.
+      if (o.classifier)
+        for (NamedTensor& t : state)
+          if (t.tensor.dtype() != DType::i64) t.tensor = t.tensor.to(o.classifier->device());
+      o.zoo->states().push_back(std::move(state));
+    }
   }
   RunPosition p;
   p.epoch = from.integer("epoch");

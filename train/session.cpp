@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -121,21 +122,15 @@ struct Session::Queued {
   LateLog log;
   std::int64_t step, size;
   std::vector<std::string> paths;  // of its images
-  Clock::time_point begin, loaded;
+  StepClock::Load load;
 };
 
 // Waits for the step's figures and writes them down.
-void Session::log_step(Queued& queued, std::vector<Figures>& logs, log::Progress& progress) {
-  const auto seconds = [](Clock::time_point a, Clock::time_point b) {
-    return std::chrono::duration<double>(b - a).count();
-  };
+void Session::log_step(Queued queued, std::vector<Figures>& logs, log::Progress& progress) {
   Figures figures = queued.log.read();
-  const auto done = Clock::now();
+  const double step = clock_.ended(queued.load, Clock::now()), load = queued.load.seconds();
   for (const auto& [name, value] : figures)
     if (name.ends_with("loss") && !std::isfinite(value)) stop_not_finite(queued, name, value);
-  // Of steps that overlap, each has the time since the one before it was done.
-  const double step = seconds(std::max(queued.begin, last_done_), done), load = seconds(queued.begin, queued.loaded);
-  last_done_ = done;
   figures.emplace_back("step_ms", 1e3 * step);
   figures.emplace_back("load_ms", 1e3 * load);
   log_->step(position_.epoch, queued.step, figures);
@@ -155,44 +150,47 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
   // saved, and at every end, all of them are.
   std::optional<Queued> queued;
   const auto finish = [&] {
-    if (queued) log_step(*queued, logs, progress);
-    queued.reset();
+    if (queued) log_step(*std::exchange(queued, std::nullopt), logs, progress);
   };
-  EpochEnd end = EpochEnd::complete;
-  for (;;) {
-    if (interrupt::requested()) {
-      end = EpochEnd::interrupted;
-      break;
-    }
-    if (options_.overfit_one_batch && position_.step >= (position_.epoch + 1) * wanted) break;
-    const auto begin = Clock::now();
-    BatchPtr fresh = kept ? nullptr : train_.next();
-    if (!kept && !fresh) break;
-    const Batch& batch = kept ? *kept : *fresh;
-    // Which batch of the epoch this is follows from its position, also after resuming.
-    if (!kept && batch.begin / options_.batch_size >= wanted) break;
-    // Judged here, so that a run whose last step is an epoch's last has finished that epoch.
-    if (options_.max_steps > 0 && position_.step >= options_.max_steps) {
-      end = EpochEnd::out_of_steps;
-      break;
-    }
-    if (too_small(batch, all)) {
-      position_.data_position = batch.end;
-      continue;
-    }
-    const auto loaded = Clock::now();
-    const StepBatch input = to_device(batch, uploader_, options_.classes);
-    LateLog log = hooks_.train(input, position_.epoch, position_.step, draws_);
-    finish();
-    queued.emplace(Queued{std::move(log), position_.step, batch.size, batch.paths, begin, loaded});
-    if (!options_.device.is_cuda()) finish();
-    ++position_.step;
-    if (!options_.overfit_one_batch) position_.data_position = batch.end;
-    if (options_.overfit_one_batch && fresh) kept = std::move(fresh);
-    if (options_.save_every_steps > 0 && position_.step % options_.save_every_steps == 0) {
+  const auto steps = [&] {
+    for (;;) {
+      if (interrupt::requested()) return EpochEnd::interrupted;
+      if (options_.overfit_one_batch && position_.step >= (position_.epoch + 1) * wanted) break;
+      StepClock::Load load{Clock::now(), {}};
+      BatchPtr fresh = kept ? nullptr : train_.next();
+      if (!kept && !fresh) break;
+      const Batch& batch = kept ? *kept : *fresh;
+      // Which batch of the epoch this is follows from its position, also after resuming.
+      if (!kept && batch.begin / options_.batch_size >= wanted) break;
+      // Judged here, so that a run whose last step is an epoch's last has finished that epoch.
+      if (options_.max_steps > 0 && position_.step >= options_.max_steps) return EpochEnd::out_of_steps;
+      if (too_small(batch, all)) {
+        position_.data_position = batch.end;
+        continue;
+      }
+      load.end = Clock::now();
+      clock_.loaded(load);
+      const StepBatch input = to_device(batch, uploader_, options_.classes);
+      LateLog log = hooks_.train(input, position_.epoch, position_.step, draws_);
       finish();
-      save("last.chk");
+      queued.emplace(Queued{std::move(log), position_.step, batch.size, batch.paths, load});
+      if (!options_.device.is_cuda()) finish();
+      ++position_.step;
+      if (!options_.overfit_one_batch) position_.data_position = batch.end;
+      if (options_.overfit_one_batch && fresh) kept = std::move(fresh);
+      if (options_.save_every_steps > 0 && position_.step % options_.save_every_steps == 0) {
+        finish();
+        save("last.chk");
+      }
     }
+    return EpochEnd::complete;
+  };
+  EpochEnd end;
+  try {
+    end = steps();
+  } catch (...) {
+    finish();  // a step that is queued is logged whatever became of the next; if it went wrong itself, that came first
+    throw;
   }
   finish();
   if (end == EpochEnd::complete)

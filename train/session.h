@@ -1,7 +1,6 @@
 // What training a masker and fitting a classifier share: the data of a run, its checkpoints, its log, its ends.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +14,7 @@
 #include "train/metrics_log.h"
 #include "train/run_state.h"
 #include "train/step.h"
+#include "train/step_clock.h"
 
 namespace pen {
 
@@ -60,6 +60,9 @@ struct SessionHooks {
   std::string best_by = "masked_total___loss";
 };
 
+// Steps may overlap: on a GPU each is logged when the next one is queued (see LateLog), and before anything is saved,
+// an error is passed on or a run ends.
+//
 // Runs epochs until done, interrupted (Ctrl-C: finishes the step, saves) or a loss is no longer finite (an Error that
 // names the step, the images of the batch and the last checkpoint). A run that max_steps ends within an epoch is
 // validated and saved like one at the epoch's end, but its last.chk stands within the epoch: resumed with a higher
@@ -75,7 +78,7 @@ class Session {
   // A step that is queued and not yet logged.
   struct Queued;
   EpochEnd run_epoch(std::vector<Figures>& logs);
-  void log_step(Queued& queued, std::vector<Figures>& logs, log::Progress& progress);
+  void log_step(Queued queued, std::vector<Figures>& logs, log::Progress& progress);
   bool validation(Figures& means);  // false: interrupted
   // Whether a batch is too small to be trained on. If no larger one can come: a usage error.
   bool too_small(const Batch& batch, std::int64_t batches);
@@ -92,7 +95,7 @@ class Session {
   Uploader uploader_;
   RunPosition position_;
   std::unique_ptr<MetricsLog> log_;
-  std::chrono::steady_clock::time_point last_done_{};  // when the last step's figures were there
+  StepClock clock_;
   std::string last_saved_ = "none";
   bool told_of_small_batch_ = false;
 };

@@ -12,26 +12,16 @@
 namespace pen {
 namespace {
 
-// On the CPU, where they can be checked without waiting for a device.
-Tensor label_tensor(const StepBatch& batch) {
-  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())});
-}
-
 // mask_avg, mask_std, mask_entropy, mask_tv. A batch of one image has no mask_std: NaN, which is null in JSON and left
 // out of means.
 void log_mask(const Tensor& mask, LateLog& log) {
-  const Tensor statistics = ops::mask_statistics(mask.detach());
-  const auto add = [&](const char* name, double BatchMaskStatistics::*figure) {
-    log.add(name, {statistics}, [figure](const LateLog::Elements& e) {
-      std::vector<MaskStatistics> images;
-      for (std::size_t i = 0; i + 2 < e[0].size(); i += 3) images.push_back({e[0][i], e[0][i + 1], e[0][i + 2]});
-      return combine(images).*figure;
-    });
-  };
-  add("mask_avg", &BatchMaskStatistics::avg);
-  add("mask_std", &BatchMaskStatistics::std);
-  add("mask_entropy", &BatchMaskStatistics::entropy);
-  add("mask_tv", &BatchMaskStatistics::tv);
+  log.add({"mask_avg", "mask_std", "mask_entropy", "mask_tv"}, {ops::mask_statistics(mask.detach())},
+          [](const LateLog::Elements& e) {
+            std::vector<MaskStatistics> images;
+            for (std::size_t i = 0; i + 2 < e[0].size(); i += 3) images.push_back({e[0][i], e[0][i + 1], e[0][i + 2]});
+            const BatchMaskStatistics batch = combine(images);
+            return std::vector<double>{batch.avg, batch.std, batch.entropy, batch.tv};
+          });
 }
 
 // The share of images, in percent, that these classes (N) are right about.
@@ -55,6 +45,12 @@ class ModeScope {
 
 }  // namespace
 
+Tensor label_ids(const StepBatch& batch, std::int64_t classes) {
+  for (const std::int64_t label : batch.labels)
+    PEN_CHECK(label >= 0 && label < classes, "label ", label, " is not among ", classes, " classes");
+  return Tensor::from(batch.labels, {static_cast<std::int64_t>(batch.labels.size())}, batch.images.device());
+}
+
 double accuracy(const std::vector<std::int64_t>& predicted, const std::vector<std::int64_t>& labels) {
   std::size_t right = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) right += predicted[i] == labels[i];
@@ -63,6 +59,7 @@ double accuracy(const std::vector<std::int64_t>& predicted, const std::vector<st
 
 // What the later passes need of the clean one.
 struct TrainStep::Clean {
+  Tensor labels;             // (N) classes of the batch, on the device
   Tensor logits;             // without history
   std::vector<Tensor> taps;  // detached: the masker does not train the classifier
   Tensor predicted;          // (N) classes
@@ -109,7 +106,8 @@ void TrainStep::use_infiller(Infiller& infiller, Optimizer* optimizer) {
 // z and the taps; in CA also cross entropy and one SGD step on it.
 TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
   Clean clean;
-  const Tensor labels = label_tensor(batch);
+  const Tensor labels = label_ids(batch, classifier_.classes());
+  clean.labels = labels;
   ClassifierOutput out;
   Tensor loss;
   if (update) {
@@ -147,7 +145,7 @@ Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Te
   input.height = batch.images.size(1);
   input.width = batch.images.size(2);
   input.p = p;
-  if (options_.add_class_ids) input.class_ids = label_tensor(batch);
+  if (options_.add_class_ids) input.class_ids = clean.labels;
   return masker_.forward(input, &draws);
 }
 
@@ -180,9 +178,9 @@ TrainStep::Side TrainStep::side_of(MaskSide which, const StepBatch& batch, const
   const TrainOptions::Side& o = in ? options_.mask_in : options_.mask_out;
   Side side;
   side.prefix = in ? "masked_in___" : "masked_out___";
-  const Tensor loss = ops::mean(ops::cross_entropy(logits, label_tensor(batch)));
-  CriterionResult result =
-      (in ? *criterion_in_ : *criterion_out_)({mask, logits, loss, batch.labels, clean.predicted, clean.logits, p});
+  const Tensor loss = ops::mean(ops::cross_entropy(logits, clean.labels));
+  CriterionResult result = (in ? *criterion_in_ : *criterion_out_)(
+      {mask, logits, loss, batch.labels, clean.labels, clean.predicted, clean.logits, p});
   side.one_backward = (in ? *criterion_in_ : *criterion_out_).adds_to_masked_loss();
   side.classifier_loss = ops::affine(loss, o.weight, 0);
   side.masker_loss = ops::affine(result.total, o.weight, 0);

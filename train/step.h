@@ -24,6 +24,9 @@ struct StepBatch {
   std::vector<std::int64_t> labels;  // (N), classes of the classifier
 };
 
+// The labels (N, int64) beside the images: one copy for a whole step. A label that is none of the classes: an Error.
+Tensor label_ids(const StepBatch& batch, std::int64_t classes);
+
 class TrainStep {
  public:
   // References must outlive the step. With options.fixed_classifier the classifier is frozen here.
@@ -34,8 +37,11 @@ class TrainStep {
   void use_infiller(Infiller& infiller, Optimizer* optimizer);
 
   // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
-  // its position is the whole random state. A loss that is not finite leaves the networks' weights as they were and is
-  // in the log, in the order of the reference's. On a GPU the step is queued, and nobody waits before the log is read.
+  // its position is the whole random state. The log is in the order of the reference's. On a GPU the step is queued,
+  // and nobody waits before the log is read. A loss that is not finite is in the log, and no update of the step that
+  // knows of it changes weights or moments: the masker's and the infiller's never, the classifier's on masked images
+  // neither. In CA the classifier has by then learned from the clean pass, if that pass's own loss was finite. Running
+  // statistics of norms in training, and counts of steps, move in any case.
   LateLog queue(const StepBatch& batch, std::int64_t step, Rng& draws);
   StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws) { return queue(batch, step, draws).read(); }
   // The same quantities without any update: both networks in evaluation mode.

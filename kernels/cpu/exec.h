@@ -34,6 +34,18 @@ struct Exec {
     });
   }
 
+  // The same with what ask() says, which each worker asks once: loops that read it again for each element are not made
+  // into vector code.
+  template <class Ask, class F>
+  void map_told(std::int64_t n, Ask ask, F f) const {
+    parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
+      const F g = f;
+      const auto told = ask();
+#pragma GCC ivdep
+      for (std::int64_t i = begin; i < end; ++i) g(i, told);
+    });
+  }
+
   template <class F>
   void grid(std::int64_t rows, std::int64_t cols, F f) const {
     parallel_for(rows, grain / std::max<std::int64_t>(cols, 1) + 1, [&](std::int64_t begin, std::int64_t end) {

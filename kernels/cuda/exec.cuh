@@ -22,6 +22,14 @@ __global__ void __launch_bounds__(block_threads) map_kernel(index_t n, F f) {
   for (index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i);
 }
 
+// ask() reads once what all elements share.
+template <class Ask, class F>
+__global__ void __launch_bounds__(block_threads) map_told_kernel(index_t n, Ask ask, F f) {
+  const auto told = ask();
+  const index_t step = static_cast<index_t>(gridDim.x) * blockDim.x;
+  for (index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i, told);
+}
+
 // threadIdx.x runs along the columns (neighbours touch neighbours), blocks stride over both.
 template <class F>
 __global__ void __launch_bounds__(block_threads) grid_kernel(index_t rows, index_t cols, F f) {
@@ -232,6 +240,13 @@ class Exec {
   void map(index_t n, F f) const {
     if (n <= 0) return;
     map_kernel<<<blocks(n, block_threads), block_threads, 0, stream_>>>(n, f);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class Ask, class F>
+  void map_told(index_t n, Ask ask, F f) const {
+    if (n <= 0) return;
+    map_told_kernel<<<blocks(n, block_threads), block_threads, 0, stream_>>>(n, ask, f);
     PEN_CUDA(cudaGetLastError());
   }
 

@@ -25,6 +25,11 @@ struct Exec {
   void map(std::int64_t n, F f) const {
     for (std::int64_t i = 0; i < n; ++i) f(i);
   }
+  template <class Ask, class F>
+  void map_told(std::int64_t n, Ask ask, F f) const {
+    const auto told = ask();
+    for (std::int64_t i = 0; i < n; ++i) f(i, told);
+  }
   template <class F>
   void grid(std::int64_t rows, std::int64_t cols, F f) const {
     for (std::int64_t r = 0; r < rows; ++r)

@@ -70,8 +70,10 @@ void cross_entropy_fwd(const Context& ctx, index_t rows, index_t n, double smoot
     const real* row = x + r * n;
     const RowNorm<real> norm = row_norm(team, row, n);
     const double sum = smoothing > 0 ? team.sum(n, [=](index_t k) { return -log_q(norm, row[k]); }) : 0.0;
-    if (team.first())
-      loss[r] = static_cast<real>((1 - smoothing) * -log_q(norm, row[labels[r]]) + smoothing / double(n) * sum);
+    if (!team.first()) return;
+    const index_t label = labels[r];
+    const double of_label = label >= 0 && label < n ? -log_q(norm, row[label]) : static_cast<double>(NAN);
+    loss[r] = static_cast<real>((1 - smoothing) * of_label + smoothing / double(n) * sum);
   });
 }
 
@@ -173,13 +175,11 @@ void largest_excess(const Context& ctx, index_t rows, index_t classes, bool divi
                     std::int64_t* best) {
   Exec(ctx).map(rows, [=] PEN_HD(index_t r) {
     index_t at = 0;
-    double most = 0;
-    bool found = false;
+    double most = -INFINITY;
     for (index_t k = 0; k < classes; ++k) {
       const double p = static_cast<double>(q[r * classes + k]);
       const double excess = divide ? p / prior[k] : p - prior[k];
-      if (found ? excess > most : excess == excess) {  // a NaN is never the largest
-        found = true;
+      if (excess > most) {  // a NaN is never the largest
         most = excess;
         at = k;
       }

@@ -12,14 +12,29 @@ void sum_squares(const Context& ctx, index_t n, const real* x, double* y, Accum 
       [=] PEN_HD(index_t, double sum) { store(y, 0, sum, accum); });
 }
 
+// What an update goes by; see UpdateControl.
+template <class real>
+struct Told {
+  bool go;
+  real scale;
+};
+template <class real>
+PEN_HD inline Told<real> told_by(const double* control) {
+  if (!control) return {true, real(1)};
+  return {control[control_go] != 0, static_cast<real>(control[control_scale])};
+}
+
 template <class Exec, class real>
 void sgd_step(const Context& ctx, index_t n, double lr, double momentum, double decay, bool first, const real* g,
               const double* control, real* w, real* velocity) {
   const real l = static_cast<real>(lr), m = static_cast<real>(momentum), d = static_cast<real>(decay);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
-    if (control && control[control_go] == 0) return;
+  const auto ask = [=] PEN_HD() { return told_by<real>(control); };
+  Exec(ctx).map_told(n, ask, [=] PEN_HD(index_t i, const Told<real>& told) {
+    if (!told.go) return;
+    // Not clipped, the sum below is to round once where there are fused multiply-adds: g is no product then.
+    const real grad = told.scale == real(1) ? g[i] : told.scale * g[i];
     // The first step does not read the velocity: it may never have been set.
-    const real v = first ? g[i] + d * w[i] : m * velocity[i] + (g[i] + d * w[i]);
+    const real v = first ? grad + d * w[i] : m * velocity[i] + (grad + d * w[i]);
     velocity[i] = v;
     w[i] -= l * v;
   });
@@ -33,10 +48,10 @@ void adam_step(const Context& ctx, index_t n, std::int64_t step, double lr, doub
   const real rate = static_cast<real>(lr / (1 - std::pow(beta1, static_cast<double>(step))));
   const real root = static_cast<real>(std::sqrt(1 - std::pow(beta2, static_cast<double>(step))));
   const real e = static_cast<real>(eps);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
-    if (control && control[control_go] == 0) return;
-    const real s = control ? static_cast<real>(control[control_scale]) : real(1);
-    const real grad = s * g[i] + d * w[i];
+  const auto ask = [=] PEN_HD() { return told_by<real>(control); };
+  Exec(ctx).map_told(n, ask, [=] PEN_HD(index_t i, const Told<real>& told) {
+    if (!told.go) return;
+    const real grad = told.scale * g[i] + d * w[i];
     m[i] = b1 * m[i] + c1 * grad;
     v[i] = b2 * v[i] + c2 * grad * grad;
     w[i] -= rate * m[i] / (std::sqrt(v[i]) / root + e);

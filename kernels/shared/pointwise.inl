@@ -245,8 +245,12 @@ void nhwc_to_nchw(const Context& ctx, index_t n, index_t c, index_t h, index_t w
 }
 
 template <class Exec, class real>
-void embedding_fwd(const Context& ctx, index_t n, index_t width, const real* table, const std::int64_t* ids, real* y) {
-  Exec(ctx).grid(n, width, [=] PEN_HD(index_t r, index_t c) { y[r * width + c] = table[ids[r] * width + c]; });
+void embedding_fwd(const Context& ctx, index_t n, index_t classes, index_t width, const real* table,
+                   const std::int64_t* ids, real* y) {
+  Exec(ctx).grid(n, width, [=] PEN_HD(index_t r, index_t c) {
+    const index_t id = ids[r];
+    y[r * width + c] = id >= 0 && id < classes ? table[id * width + c] : static_cast<real>(NAN);
+  });
 }
 
 template <class Exec, class real>
