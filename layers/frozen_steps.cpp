@@ -1,7 +1,9 @@
+#include <algorithm>
+#include <atomic>
 #include <cmath>
-
 #include <utility>
 
+#include "base/parallel.h"
 #include "kernels/kernels.h"
 #include "layers/frozen.h"
 
@@ -18,6 +20,31 @@ Tensor as(const std::vector<double>& values, const Shape& shape, const Tensor& l
   return Tensor::from(values, shape).to(like.dtype()).to(like.device());
 }
 
+// w (K,C,R,S) times a factor for each of K, in double and rounded once.
+Tensor scaled(const Tensor& w, const std::vector<double>& scale) {
+  const Tensor from = w.detach().to(Device{});
+  Tensor out = Tensor::empty(w.shape(), w.dtype());
+  const auto filters = static_cast<std::int64_t>(scale.size()), each = w.numel() / std::max<std::int64_t>(filters, 1);
+  std::atomic<bool> finite = true;
+  dispatch(w.dtype(), "freeze", [&]<class T>() {
+    const T* const x = from.data<T>();
+    T* const y = out.mutable_data<T>();
+    parallel_for(filters, 65536 / std::max<std::int64_t>(each, 1) + 1, [&](std::int64_t begin, std::int64_t end) {
+      bool all = true;
+      for (std::int64_t k = begin; k < end; ++k) {
+        const double factor = scale[static_cast<std::size_t>(k)];
+        for (std::int64_t i = k * each; i < (k + 1) * each; ++i) {
+          y[i] = static_cast<T>(static_cast<double>(x[i]) * factor);
+          all &= std::isfinite(y[i]);
+        }
+      }
+      if (!all) finite = false;
+    });
+  });
+  if (!finite) check_finite(out.to(DType::f64).to_vector<double>());  // which says what it is
+  return out.to(w.device());
+}
+
 }  // namespace
 
 FrozenSteps::Value FrozenSteps::add(Step step) {
@@ -32,8 +59,7 @@ FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNo
   PEN_CHECK(slope >= 0 && slope < 1, "freeze: a ReLU of slope ", slope, "; from 0 to below 1 is known");
   Step step;
   step.in = x, step.residual = residual, step.relu = relu, step.slope = slope, step.conv = layer.options;
-  std::vector<double> w = layer.weight.to(DType::f64).to_vector<double>(),
-                      b(static_cast<std::size_t>(layer.weight.size(0)), 0.0);
+  std::vector<double> scale(static_cast<std::size_t>(layer.weight.size(0)), 1.0), b(scale.size(), 0.0);
   if (layer.bias.defined()) b = layer.bias.to(DType::f64).to_vector<double>();
   if (norm) {
     PEN_CHECK(!norm->is_training(), "freeze: the network is in training mode; call eval() first");
@@ -41,14 +67,12 @@ FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNo
                beta = norm->bias.to(DType::f64).to_vector<double>(),
                mean = norm->running_mean.to(DType::f64).to_vector<double>(),
                var = norm->running_var.to(DType::f64).to_vector<double>();
-    const std::size_t each = w.size() / b.size();
     for (std::size_t k = 0; k < b.size(); ++k) {
-      const double scale = gamma[k] / std::sqrt(var[k] + norm->eps);
-      for (std::size_t i = k * each; i < (k + 1) * each; ++i) w[i] *= scale;
-      b[k] = (b[k] - mean[k]) * scale + beta[k];
+      scale[k] = gamma[k] / std::sqrt(var[k] + norm->eps);
+      b[k] = (b[k] - mean[k]) * scale[k] + beta[k];
     }
   }
-  step.weight = as(w, layer.weight.shape(), layer.weight);
+  step.weight = scaled(layer.weight, scale);
   step.bias = as(b, {layer.weight.size(0)}, layer.weight);
   return add(std::move(step));
 }

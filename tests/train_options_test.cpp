@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/parallel.h"
+#include "tests/compare.h"
 #include "tests/training_runs.h"
 #include "train/fit_classifier.h"
 #include "train/runner.h"
@@ -106,6 +107,40 @@ TEST_CASE("zoo_mode paper never uses an earlier classifier, historic stores ever
   // With probability 0 a full zoo is not looked at; with 1 it is in every step.
   CHECK(run("historic", 30, 0, nullptr) == run("paper", 30, 0, nullptr));
   CHECK(run("historic", 30, 1, nullptr) != run("paper", 30, 1, nullptr));
+}
+
+TEST_CASE("an earlier classifier looks at the images frozen or layer by layer: the same figures and mask gradients") {
+  const auto run = [](bool fuse) {
+    TrainOptions o = both_sides(false);
+    o.zoo_mode = "historic";
+    o.prob_historic = 1;
+    o.save_freq = 2;
+    o.lr = 0.01;
+    o.fuse = fuse;
+    TinyStep step(o);
+    std::vector<std::vector<double>> seen;
+    step.step->mask_observer = [&](const Tensor&, const Tensor& gradient) {
+      seen.push_back(gradient.to(DType::f64).to_vector<double>());
+    };
+    for (int i = 0; i < 5; ++i) {
+      std::vector<double> figures;
+      for (const auto& [name, value] : step.train(images({0, 1, 2, 3, 4, 5}), i)) figures.push_back(value);
+      seen.push_back(figures);
+    }
+    seen.push_back({static_cast<double>(step.draws.position())});
+    return seen;
+  };
+  const auto frozen = run(true), plain = run(false);
+  REQUIRE(frozen.size() == plain.size());
+  CHECK(frozen.back() == plain.back());  // as many draws
+  CHECK(frozen != plain);
+  // Gradient, figures, gradient, ...: of the first step the gradient, too. Adam turns its rounding into steps of the
+  // masker, and later gradients are those of other masks.
+  for (std::size_t i = 0; i + 1 < frozen.size(); ++i) {
+    if (i % 2 == 0 && i > 0) continue;
+    const test::Difference d = test::compare_l2(frozen[i], plain[i], i == 0 ? 2e-2 : 1e-3);
+    CHECK_MESSAGE(d.ok, d.message);
+  }
 }
 
 TEST_CASE("schedules") {

@@ -71,12 +71,12 @@ OptionTable make_table() {
       .between(0, 2048);
   table.add("fixed_classifier", &T::fixed_classifier,
             "FIX: the classifier stays as it is; otherwise CA: it is trained with the masker");
-  table.add("fuse", &T::fuse,
-            "FIX: run the classifier as one operation with its norms folded in; false: layer by layer, the same up to "
-            "rounding");
   table.add(
-      "winograd", &T::winograd,
-      "CA, and FIX with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
+      "fuse", &T::fuse,
+      "run a fixed classifier (FIX, and the earlier ones of zoo_mode historic) as one operation with its norms folded "
+      "in; false: layer by layer, the same up to rounding");
+  table.add("winograd", &T::winograd,
+            "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
 
   table.group("Masker");
   table

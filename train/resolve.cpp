@@ -159,7 +159,8 @@ void resolve(TrainOptions& options, OptionValues& values) {
   check_effect(values, kl, {"class_weights"}, "neither side has the kldivergence criterion");
   check_masker(options, values);
   check_infilling(options, values);
-  check_effect(values, options.fixed_classifier, {"fuse"}, "the classifier is trained");
+  check_effect(values, options.fixed_classifier || options.zoo_mode == "historic", {"fuse"},
+               "the classifier is trained");
   check_effect(values, options.fuse || !options.fixed_classifier, {"winograd"}, "--fuse is false");
   PEN_CHECK_AS(usage, options.precision != "bf16" || (options.fixed_classifier && options.fuse),
                "--precision bf16 is for frozen classifiers: it needs --fixed_classifier and not --fuse false");

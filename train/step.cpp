@@ -3,7 +3,6 @@
 #include <map>
 
 #include "layers/mask_statistics.h"
-#include "models/checkpoint.h"
 #include "models/frozen_classifier.h"
 #include "tensor/autograd.h"
 #include "tensor/ops.h"
@@ -85,7 +84,8 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
       masker_optimizer_(masker_optimizer),
       criterion_in_(make_criterion(options, MaskSide::in, classifier.classes())),
       criterion_out_(make_criterion(options, MaskSide::out, classifier.classes())),
-      zoo_(options.zoo_mode == "historic" ? static_cast<std::size_t>(options.f_size) : 0) {
+      zoo_(options.zoo_mode == "historic" ? static_cast<std::size_t>(options.f_size) : 0),
+      past_({.fuse = options.fuse, .winograd = options.winograd}) {
   if (!options.do_infill_for_mask_in && !options.do_infill_for_mask_out) infilling_.emplace(options, nullptr, nullptr);
   if (options.fixed_classifier) {
     classifier.set_requires_grad(false);
@@ -230,21 +230,7 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   const bool skip = ca && draws.bernoulli(options_.prob_historic);
   const bool update = ca && !skip;
   Classifier* judge = ca ? &classifier_ : &fixed_classifier();
-  if (skip && !zoo_.empty()) {
-    if (!historic_) {
-      // Built from the names and shapes of the state: the options do not say how wide the classifier is.
-      Checkpoint stored;
-      stored.path = "zoo";
-      stored.parts["state_dict_classifier"] = copy_state(classifier_);
-      historic_ = load_classifier(stored);
-      historic_->to(classifier_.device());
-      historic_->to(classifier_.dtype());
-    }
-    load_state(*historic_, zoo_.draw(draws), "zoo");
-    historic_->set_requires_grad(false);
-    historic_->eval();
-    judge = historic_.get();
-  }
+  if (skip && !zoo_.empty()) judge = &past_.with(zoo_.draw(draws), classifier_);
 
   // 4. Masked in and masked out: the masker's loss down to the mask, the classifier's loss down to its parameters. Both
   // gradients belong to the same weights. A graph is walked and freed before the next is built. Where the

@@ -15,6 +15,7 @@
 #include "train/late_log.h"
 #include "train/optim.h"
 #include "train/options.h"
+#include "train/past_classifier.h"
 #include "train/zoo.h"
 
 namespace pen {
@@ -82,8 +83,8 @@ class TrainStep {
   std::unique_ptr<Criterion> criterion_in_, criterion_out_;
   std::optional<Infilling> infilling_;  // set where the options ask for none, or once the infiller is there
   Zoo zoo_;
-  std::unique_ptr<Classifier> frozen_;    // of the fixed classifier
-  std::unique_ptr<Classifier> historic_;  // takes the states drawn from the zoo
+  std::unique_ptr<Classifier> frozen_;  // of the fixed classifier
+  PastClassifier past_;                 // of the states drawn from the zoo
 };
 
 // Percentage of rows whose largest logit is the label's.
