@@ -111,7 +111,8 @@ void gradient_of(const Conv2d& d, const Share& o, const float* x, const float* d
   const int64_t step = (outputs + pieces - 1) / pieces;
   const bool in_order = taps == 1 && d.stride == 1 && d.pad == 0;
   auto* const inputs = static_cast<float*>(scratch(static_cast<std::size_t>(step * panel) * sizeof(float), 2));
-  std::fill(inputs, inputs + step * panel, 0.0f);  // a last panel is not filled by copies
+  // What a last panel's copies leave is read too, and the sums of it thrown away: numbers, so that nothing is slow.
+  std::fill(inputs, inputs + step * panel, 0.0f);
   for (int64_t begin = 0; begin < outputs; begin += step) {
     const int64_t count = std::min(step, outputs - begin);
     const bool more = begin + 2 * step <= outputs;

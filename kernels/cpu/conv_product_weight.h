@@ -6,6 +6,7 @@
 
 namespace pen::kernels::cpu {
 
+// Whether this convolution's weights' gradient can run so, and gains by it.
 bool product_weight_suits(const Conv2d& d);
 
 // dw (K,C,R,S) from x (N,H,W,C) and dy (N,P,Q,K). Each sum over outputs is made in pieces of one length, one after the
