@@ -25,6 +25,8 @@ struct ComputeOptions {
   bool deterministic = false;
   std::int64_t threads = 0;
   double memory_limit = 0;  // GiB
+
+  bool is_16_bit() const { return precision == "bf16" || precision == "fp16"; }
 };
 
 // json_doc: what --json prints in this command; empty: the command has nothing to print as JSON.
@@ -49,9 +51,10 @@ void add_compute_options(OptionsOf<T>& table) {
       .changes_on_resume();
   table
       .add("precision", &ComputeOptions::precision,
-           "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits; bf16: "
-           "inside frozen classifiers, sums and all else in float32")
-      .one_of({"fp32", "tf32", "bf16"});
+           "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits; bf16 and "
+           "fp16: inside frozen classifiers, sums and all else in float32 (fp16 on the CPU computes in float32 between "
+           "conversions: to see what it rounds, not for speed)")
+      .one_of({"fp32", "tf32", "bf16", "fp16"});
   table.add("seed", &ComputeOptions::seed, "all randomness follows from it").at_least(0);
   table.add("deterministic", &ComputeOptions::deterministic,
             "equal bits in every run on the same device, also where a faster way exists; on the CPU always so");

@@ -1,5 +1,6 @@
 #include "cli/compute.h"
 
+#include "base/log.h"
 #include "base/parallel.h"
 #include "cli/environment.h"
 #include "kernels/kernels.h"
@@ -15,14 +16,19 @@ Device open_device(const ComputeOptions& options, bool frozen) {
   const bool tf32 = options.precision == "tf32";
   PEN_CHECK_AS(usage, !tf32 || device.is_cuda(), "--precision tf32 is a GPU's way to multiply, and the device is ",
                name_of(device));
-  const bool narrow = options.precision == "bf16";
-  if (narrow && !frozen)
-    fail(ErrorKind::usage, "--precision bf16 is for frozen classifiers, and this command needs layers",
+  if (options.is_16_bit() && !frozen)
+    fail(ErrorKind::usage,
+         "--precision " + options.precision + " is for frozen classifiers, and this command needs layers",
          "train --fixed_classifier, score, explain, wsol, evaluate and bench step have it");
-  PEN_CHECK_AS(usage, !narrow || kernels::device::has_bf16(device), "--precision bf16: ", describe(device),
-               " has no bfloat16 arithmetic");
-  set_compute_policy({tf32 ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda(),
-                      narrow ? DType::bf16 : DType::f32});
+  const DType inside = options.precision == "bf16"   ? DType::bf16
+                       : options.precision == "fp16" ? DType::f16
+                                                     : DType::f32;
+  PEN_CHECK_AS(usage, inside != DType::bf16 || kernels::device::has_bf16(device),
+               "--precision bf16: ", describe(device), " has no bfloat16 arithmetic");
+  if (inside == DType::f16 && !device.is_cuda())
+    log::warn("--precision fp16 on the CPU computes in float32 between conversions: slower than fp32; for speed: bf16");
+  set_compute_policy(
+      {tf32 ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda(), inside});
   return device;
 }
 

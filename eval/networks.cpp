@@ -18,8 +18,9 @@ OpenedClassifier opened(const Checkpoint& from, Device device, const std::string
   out.network = load_classifier(from, arch);
   out.network->to(device);
   out.network->set_requires_grad(false);
-  PEN_CHECK_AS(usage, fuse || compute_policy().frozen == DType::f32,
-               "--precision bf16 is for the frozen copy of the classifier: it does not go with --fuse false");
+  const DType inside = compute_policy().frozen;
+  PEN_CHECK_AS(usage, fuse || inside == DType::f32, "--precision ", precision_of(inside),
+               " is for the frozen copy of the classifier: it does not go with --fuse false");
   if (fuse) {
     out.network->eval();
     out.runner = freeze(*out.network, {.winograd = true});

@@ -6,27 +6,13 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/rng.h"
+#include "kernels/shared/float16.h"
 
 namespace pen {
 
 enum class DType : std::uint8_t { f32, f64, f16, bf16, i64, i32, u8 };
 std::size_t size_of(DType dtype);  // bytes of one element
 const char* name_of(DType dtype);  // "f32", ...
-
-// The upper half of a float: its range with 8 bits of mantissa. Numbers are kept in it; sums are made in float. (The
-// builtin casts bits on a GPU too, which std::bit_cast does not.)
-struct bf16 {
-  std::uint16_t bits;
-  bf16() = default;
-  PEN_HD bf16(float x) {
-    const auto b = __builtin_bit_cast(std::uint32_t, x);
-    // To the nearest, ties to even; a NaN stays one.
-    bits = static_cast<std::uint16_t>(x != x ? (b >> 16) | 0x40 : (b + 0x7fff + (b >> 16 & 1)) >> 16);
-  }
-  PEN_HD operator float() const { return __builtin_bit_cast(float, std::uint32_t{bits} << 16); }
-};
-static_assert(sizeof(bf16) == 2);
 
 // What sums, biases and images are of where activations and weights are T.
 template <class T>
@@ -37,6 +23,10 @@ template <>
 struct wide_of<bf16> {
   using type = float;
 };
+template <>
+struct wide_of<f16> {
+  using type = float;
+};
 template <class T>
 using wide_t = typename wide_of<T>::type;
 
@@ -45,6 +35,10 @@ struct dtype_of;
 template <>
 struct dtype_of<bf16> {
   static constexpr DType value = DType::bf16;
+};
+template <>
+struct dtype_of<f16> {
+  static constexpr DType value = DType::f16;
 };
 template <>
 struct dtype_of<float> {

@@ -39,8 +39,9 @@ class FrozenSteps {
   Value linear(Value x, const Linear& layer);  // the last step: its result is the network's
   void tap(Value x) { taps_.push_back(x); }
 
-  // Convolutions' weights as bf16; what they are added to, biases and the linear layer stay as they are.
-  void narrow_weights();
+  // Convolutions' weights as bf16 or f16; what they are added to, biases and the linear layer stay as they are. A
+  // weight beyond f16's largest: an Error.
+  void narrow_weights(DType type);
 
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Value>& taps() const { return taps_; }
@@ -56,9 +57,14 @@ struct FreezeOptions {
   // Convolutions of 3x3 may run by Winograd's algorithm where the backend has it: faster, the same function, sums
   // rounded otherwise.
   bool winograd = false;
-  // Activations, their gradients and the convolutions' weights are bf16 inside (of a float32 network); sums, biases,
-  // the mean over the image, logits, taps and gradients that leave it are float32.
-  bool narrow = false;
+  // bf16 or f16 (of a float32 network): activations, their gradients and the convolutions' weights are of this type
+  // inside; sums, biases, the mean over the image, logits, taps and gradients that leave it are float32. f32: all as
+  // the network.
+  DType inside = DType::f32;
+  // Of f16, whose steps end at 2^-24; a power of two: the gradient of the logits is multiplied by it on its way in and
+  // what leaves is divided by it, both exactly, in float32. A gradient that overflows inside leaves as an infinity or a
+  // NaN.
+  double gradient_scale = 1024;
   // On the CPU so many images go through a stretch of steps at a time: cache_bytes * threads / bytes of one image's
   // largest value in it, at least one. What of a value stays in the caches until the next step reads it.
   std::int64_t cache_bytes = std::int64_t{7} << 19;

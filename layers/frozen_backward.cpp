@@ -40,8 +40,8 @@ class BackwardGroup {
     const Pass::Step& then = group_.steps[i - stretch_.first];
     if (s.kind == Kind::conv) return conv(s, then, std::move(g));
     // Behind the pooled mean all is wide; in front of it, as inside.
-    const bool narrows = s.kind == Kind::global_pool && plan_.options.narrow;
-    Tensor dx = Tensor::empty(then.in, narrows ? DType::bf16 : g.dtype(), g.device());
+    const bool narrows = s.kind == Kind::global_pool && is_narrow(plan_.options.inside);
+    Tensor dx = Tensor::empty(then.in, narrows ? plan_.options.inside : g.dtype(), g.device());
     const kernels::Context ctx = context(g.device());
     if (s.kind == Kind::linear) {
       dispatch(g.dtype(), "frozen network", [&]<class T>() {
@@ -152,10 +152,25 @@ Tensor back_to(const FrozenPlan& plan, const Pass& pass, Tensor dy, std::size_t 
   return dy;
 }
 
+Tensor times(double factor, Tensor x) {
+  if (factor == 1) return x;
+  Tensor y = x.unique() ? x : empty_like(x);
+  dispatch(x.dtype(), "frozen network", [&]<class T>() {
+    kernels::affine(context(x.device()), x.numel(), factor, 0.0, std::as_const(x).data<T>(), y.mutable_data<T>());
+  });
+  return y;
+}
+// See FreezeOptions::gradient_scale.
+double scale_of(const FrozenPlan& plan) {
+  return plan.options.inside == DType::f16 ? plan.options.gradient_scale : 1.0;
+}
+Tensor scaled(const FrozenPlan& plan, Tensor dy) { return times(scale_of(plan), std::move(dy)); }
+Tensor unscaled(const FrozenPlan& plan, Tensor dx) { return times(1 / scale_of(plan), std::move(dx)); }
+
 }  // namespace
 
 Tensor frozen_backward(const FrozenPlan& plan, const Pass& pass, Tensor dy) {
-  return widened(back_to(plan, pass, std::move(dy), 0));
+  return unscaled(plan, widened(back_to(plan, pass, scaled(plan, std::move(dy)), 0)));
 }
 
 Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor dy, const Tensor& images,
@@ -165,7 +180,7 @@ Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor 
   Tensor dm = empty_with(dy, mask);
   const kernels::Context ctx = context(dm.device());
   if (fused) {
-    const Tensor g = back_to(plan, pass, std::move(dy), 1);
+    const Tensor g = back_to(plan, pass, scaled(plan, std::move(dy)), 1);
     kernels::Conv2d d = pass.parts[0].groups[0].steps[0].conv;
     d.n = g.size(0) / 2;
     dispatch_inside(g.dtype(), [&]<class T>() {
@@ -173,7 +188,7 @@ Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor 
       kernels::conv2d_bwd_mask(ctx, d, in, in + g.numel() / 2, stem.weight.data<T>(), images.data<wide_t<T>>(),
                                dm.mutable_data<wide_t<T>>());
     });
-    return dm;
+    return unscaled(plan, std::move(dm));
   }
   const Tensor g = frozen_backward(plan, pass, std::move(dy));
   const std::int64_t pixels = dm.numel(), c = images.size(3);

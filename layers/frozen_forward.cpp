@@ -93,7 +93,7 @@ class ForwardGroup {
   // (N,H,W,C) -> (N,C), wide from here on
   static Tensor global_pool(const Tensor& x) {
     const std::int64_t area = x.size(1) * x.size(2);
-    Tensor y = Tensor::empty({x.size(0), x.size(3)}, x.dtype() == DType::bf16 ? DType::f32 : x.dtype(), x.device());
+    Tensor y = Tensor::empty({x.size(0), x.size(3)}, is_narrow(x.dtype()) ? DType::f32 : x.dtype(), x.device());
     dispatch_inside(x.dtype(), [&]<class T>() {
       kernels::sum_middle(context(x.device()), x.size(0), area, x.size(3), 1.0 / static_cast<double>(area), x.data<T>(),
                           y.mutable_data<wide_t<T>>(), kernels::Accum::write);
@@ -137,13 +137,13 @@ class ForwardPass {
  public:
   ForwardPass(const FrozenPlan& plan, const Tensor& x, bool keep_taps, Pass* pass)
       : plan_(plan), keep_taps_(keep_taps), pass_(pass), taps_(plan.values()) {
-    inside_ = plan.options.narrow ? DType::bf16 : x.dtype();
+    inside_ = is_narrow(plan.options.inside) ? plan.options.inside : x.dtype();
     device_ = x.device();
     stretches_ = stretches_of(plan, x.shape(), inside_, device_);
   }
 
   Tensor run(Tensor x) {
-    if (plan_.options.narrow) x = narrowed(x);
+    if (inside_ != x.dtype()) x = narrowed(x, inside_);
     if (is_tap(0)) taps_[0] = x;
     for (const Stretch& s : stretches_.list) {
       Pass::Part* const part = pass_ ? &pass_->parts.emplace_back() : nullptr;

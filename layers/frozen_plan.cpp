@@ -67,20 +67,24 @@ Stretches stretches_of(const FrozenPlan& plan, const Shape& x, DType inside, Dev
   return out;
 }
 
-Tensor narrowed(const Tensor& x) {
-  Tensor y = Tensor::empty(x.shape(), DType::bf16, x.device());
-  kernels::narrow(context(x.device()), x.numel(), x.data<float>(), y.mutable_data<bf16>());
+Tensor narrowed(const Tensor& x, DType type) {
+  Tensor y = Tensor::empty(x.shape(), type, x.device());
+  dispatch_inside(type, [&]<class T>() {
+    kernels::narrow(context(x.device()), x.numel(), x.data<wide_t<T>>(), y.mutable_data<T>());
+  });
   return y;
 }
 Tensor widened(const Tensor& x) {
-  if (x.dtype() != DType::bf16) return x;
+  if (!is_narrow(x.dtype())) return x;
   Tensor y = Tensor::empty(x.shape(), DType::f32, x.device());
-  kernels::widen(context(x.device()), x.numel(), x.data<bf16>(), y.mutable_data<float>());
+  dispatch_inside(x.dtype(), [&]<class T>() {
+    kernels::widen(context(x.device()), x.numel(), x.data<T>(), y.mutable_data<wide_t<T>>());
+  });
   return y;
 }
 
 FrozenPlan::FrozenPlan(FrozenSteps given, const FreezeOptions& chosen) : list(std::move(given)), options(chosen) {
-  if (options.narrow) list.narrow_weights();
+  if (is_narrow(options.inside)) list.narrow_weights(options.inside);
   PEN_CHECK(!steps().empty() && steps().back().kind == Kind::linear, "freeze: a network ends in a linear layer");
   last_use.assign(values(), -1);
   consumers.assign(values(), 0);

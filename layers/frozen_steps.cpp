@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "base/parallel.h"
-#include "kernels/kernels.h"
-#include "layers/frozen.h"
+#include "layers/frozen_plan.h"
 
 namespace pen {
 namespace {
@@ -77,13 +76,15 @@ FrozenSteps::Value FrozenSteps::conv(Value x, const Conv2d& layer, const BatchNo
   return add(std::move(step));
 }
 
-void FrozenSteps::narrow_weights() {
+void FrozenSteps::narrow_weights(DType type) {
   for (Step& step : steps_) {
     if (step.kind != Kind::conv) continue;
-    Tensor narrow = Tensor::empty(step.weight.shape(), DType::bf16, step.weight.device());
-    kernels::narrow(context(narrow.device()), narrow.numel(), std::as_const(step.weight).data<float>(),
-                    narrow.mutable_data<bf16>());
-    step.weight = std::move(narrow);
+    if (type == DType::f16)
+      for (const float w : step.weight.to_vector<float>())
+        if (!std::isfinite(static_cast<float>(f16(w))))
+          fail(ErrorKind::usage, str("freeze: a weight with its norm folded in is ", w, ", fp16 ends at 65504"),
+               "--precision bf16 has the range of float32");
+    step.weight = narrowed(step.weight, type);
   }
 }
 

@@ -41,11 +41,12 @@ class FrozenClassifier : public Classifier {
 
 std::unique_ptr<Classifier> freeze(const Classifier& network, FreezeOptions options) {
   FrozenSteps steps;
-  options.narrow = compute_policy().frozen == DType::bf16 && network.dtype() == DType::f32;
+  options.inside = network.dtype() == DType::f32 ? compute_policy().frozen : DType::f32;
   if (!network.describe(steps)) {
-    if (options.narrow)
+    if (options.inside != DType::f32)
       fail(ErrorKind::usage,
-           "--precision bf16 is for classifiers with a frozen form, and " + network.arch() + " has none",
+           str("--precision ", precision_of(options.inside), " is for classifiers with a frozen form, and ",
+               network.arch(), " has none"),
            "--precision fp32 runs it layer by layer");
     return nullptr;
   }

@@ -40,6 +40,9 @@ std::string to_string(const Shape& shape) {
 
 void set_compute_policy(ComputePolicy policy) { current_policy.store({policy}); }
 ComputePolicy compute_policy() { return current_policy.load(); }
+const char* precision_of(DType frozen) {
+  return frozen == DType::bf16 ? "bf16" : frozen == DType::f16 ? "fp16" : "fp32";
+}
 
 kernels::Context context(Device device) {
   const ComputePolicy policy = compute_policy();

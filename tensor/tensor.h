@@ -124,8 +124,10 @@ decltype(auto) dispatch(DType dtype, const char* what, F&& f) {
 struct ComputePolicy {
   kernels::Math math = kernels::Math::fp32;
   bool deterministic = true;
-  DType frozen = DType::f32;  // of activations inside frozen float32 networks: f32 or bf16
+  DType frozen = DType::f32;  // of activations inside frozen float32 networks: f32, bf16 or f16
 };
+// What --precision calls the type inside frozen networks: "fp32", "bf16", "fp16".
+const char* precision_of(DType frozen);
 void set_compute_policy(ComputePolicy policy);
 ComputePolicy compute_policy();
 

@@ -44,6 +44,9 @@ std::vector<double> values_of(DType dtype, const std::vector<std::uint8_t>& byte
     case DType::bf16:
       append_all<bf16>(bytes, values);
       break;
+    case DType::f16:
+      append_all<f16>(bytes, values);
+      break;
     case DType::i64:
       append_all<std::int64_t>(bytes, values);
       break;
@@ -82,6 +85,7 @@ std::vector<std::uint8_t> Arena::draw(const std::string& name, DType dtype, std:
     if (dtype == DType::f32) put(bytes, i, static_cast<float>(v));
     if (dtype == DType::f64) put(bytes, i, v);
     if (dtype == DType::bf16) put(bytes, i, bf16(static_cast<float>(v)));
+    if (dtype == DType::f16) put(bytes, i, f16(static_cast<float>(v)));
     if (dtype == DType::i64) put(bytes, i, static_cast<std::int64_t>(v));
   }
   return bytes;

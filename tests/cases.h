@@ -32,6 +32,7 @@ struct Case {
   std::function<Call(Buffers<float>&)> body_f32;
   std::function<Call(Buffers<double>&)> body_f64;
   std::function<Call(Buffers<bf16>&)> body_bf16;  // empty: not a kernel of 16 bit
+  std::function<Call(Buffers<f16>&)> body_f16;    // the same
 };
 
 // The tolerances of the list, float and double.
@@ -41,7 +42,8 @@ struct Tolerance {
 constexpr Tolerance exact{0, 0};               // moves, comparisons, Philox
 constexpr Tolerance elementwise{2e-6, 1e-14};  // a few roundings; exp, log and tanh differ between host and device
 constexpr Tolerance summed{2e-6, 1e-12};       // sums in double in another order: at most n eps = 8e-12 for the longest
-constexpr double rounded16 = 1e-2;             // bf16: a result rounded to 8 bits, after one that was
+constexpr double rounded_bf16 = 1e-2;          // a result rounded to 8 bits, after one that was
+constexpr double rounded_f16 = 1.3e-3;         // the same with 11 bits
 constexpr Tolerance product{1e-5, 1e-13};      // dot products of up to about a thousand terms, in float
 
 class Registry {
@@ -58,11 +60,12 @@ class Registry {
     cases.push_back(std::move(c));
     return cases.back();
   }
-  // A case of a kernel that bf16 has too. What the kernel sums or is biased by comes from in_wide and out_wide.
+  // A case of a kernel that 16 bit has too. What the kernel sums or is biased by comes from in_wide and out_wide.
   template <class Body>
   Case& add16(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
     Case& c = add(kernel, variant, tolerance, body);
     c.body_bf16 = [body](Buffers<bf16>& b) { return body(b); };
+    c.body_f16 = [body](Buffers<f16>& b) { return body(b); };
     return c;
   }
   // Two cases from body(buffers, accum): the writing one and the adding one.

@@ -122,6 +122,10 @@ TEST_CASE("score: fused or layer by layer, totals are the same up to rounding") 
     REQUIRE(score(data, mode, words, "plain.json").code == 0);
     words.insert(words.end(), {"--precision", "bf16"});  // it would be float32
     CHECK(score(data, mode, words, "narrow.json").code == 2);
+    words.back() = "fp16";
+    CHECK(score(data, mode, words, "narrow.json").code == 2);
+    words[words.size() - 3] = "true";  // --fuse
+    CHECK(score(data, mode, words, "half.json").code == 0);
     const auto fused = json_of(data.folder / "fused.json"), plain = json_of(data.folder / "plain.json");
     for (const auto name : eval::Totals::names) {
       const std::string key(name);

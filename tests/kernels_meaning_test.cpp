@@ -330,23 +330,42 @@ TEST_CASE("bf16: to the nearest, ties to even, past the largest to infinity, NaN
   CHECK(std::signbit(static_cast<float>(bf16(-0.0f))));
 }
 
-TEST_CASE("max pool in bf16: the first of equals wins, both zeros are equal, the first NaN wins over all") {
+TEST_CASE_TEMPLATE("max pool in 16 bit: the first of equals wins, both zeros are equal, the first NaN wins over all", T,
+                   bf16, f16) {
   const std::uint16_t minus_nan = 0xffc0;
-  std::vector<bf16> x{-0.0f, 0.0f, -3.0f, -0.0f};
+  std::vector<T> x{-0.0f, 0.0f, -3.0f, -0.0f};
   for (const Context& ctx : both) {
-    bf16 y = 7.0f;
+    T y = 7.0f;
     std::uint8_t index = 9;
     max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, x.data(), &y, &index);
     CHECK(y == 0.0f);
     CHECK(index == 0);
-    std::vector<bf16> broken{5.0f, 9.0f, 0.0f, 9.0f};
+    std::vector<T> broken{5.0f, 9.0f, 0.0f, 9.0f};
     broken[2].bits = minus_nan;
     max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, broken.data(), &y, &index);
     CHECK(std::isnan(static_cast<float>(y)));
     CHECK(index == 2);
+    broken[0] = std::numeric_limits<float>::infinity();
+    max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, broken.data(), &y, &index);
+    CHECK(index == 2);
+    broken[0] = 5.0f;
     broken[2] = -1.0f;
     max_pool_fwd(ctx, {1, 2, 2, 1, 1, 1, 2, 2, 0}, broken.data(), &y, &index);
     CHECK(y == 9.0f);
     CHECK(index == 1);
+  }
+}
+
+TEST_CASE("fp16: a sum that is rounded to zero leaves its ReLU closed") {
+  const Conv2d d{.n = 1, .h = 1, .w = 2, .c = 1, .k = 1, .r = 1, .s = 1, .p = 1, .q = 2};
+  const std::vector<f16> x{0x1p-14f, 1.0f};
+  const f16 w = 0x1p-14f;
+  for (const Context& ctx : both) {
+    std::vector<f16> y{7.0f, 7.0f};
+    std::uint8_t positive = 0xff;
+    conv2d_fused_fwd(ctx, d, x.data(), &w, nullptr, nullptr, true, y.data(), &positive);
+    CHECK(y[0] == 0.0f);
+    CHECK(y[1] == 0x1p-14f);
+    CHECK(positive == 2);
   }
 }

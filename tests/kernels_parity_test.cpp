@@ -27,6 +27,8 @@ const std::function<Call(Buffers<real>&)>& body_of(const Case& c) {
     return c.body_f32;
   } else if constexpr (std::is_same_v<real, bf16>) {
     return c.body_bf16;
+  } else if constexpr (std::is_same_v<real, f16>) {
+    return c.body_f16;
   } else {
     return c.body_f64;
   }
@@ -84,11 +86,12 @@ void check_close(const std::string& what, const Output& got, const std::vector<d
 
 template <class real>
 void check_parity(const Case& c, const Context& ctx) {
-  const double tolerance = sizeof(real) == 2   ? c.tolerance == 0 ? 0 : rounded16
+  const double rounded = std::is_same_v<real, f16> ? rounded_f16 : rounded_bf16;
+  const double tolerance = sizeof(real) == 2   ? c.tolerance == 0 ? 0 : rounded
                            : sizeof(real) == 4 ? c.tolerance
                                                : c.tolerance_double;
   const Result want = run<real>(c, reference_context), got = run<real>(c, ctx);
-  const std::string what = c.name + (sizeof(real) == 2 ? " bf16" : sizeof(real) == 4 ? " float" : " double");
+  const std::string what = str(c.name, ' ', pen::name_of(dtype_of<real>::value));
   REQUIRE_MESSAGE(!got.outputs.empty(), what << ": a case without outputs");
   for (std::size_t o = 0; o < got.outputs.size(); ++o)
     check_close(what, got.outputs[o], want.outputs[o].values, tolerance);
@@ -101,6 +104,18 @@ void check_parity(const Case& c, const Context& ctx) {
       for (const Output& w : want.outputs)
         if (p.name == w.name) check_close(str(what, " without output ", omit), p, w.values, tolerance);
   }
+}
+
+// Products and sums are those of float32: what differs is the last rounding.
+template <class real>
+void check_16_bit(const Context& ctx) {
+  int cases = 0;
+  for (const Case& c : all_cases()) {
+    if (!body_of<real>(c)) continue;
+    ++cases;
+    check_parity<real>(c, ctx);
+  }
+  CHECK(cases > 50);
 }
 
 // In-place variants give the bits of the ordinary case; adding gives the start plus what writing gives.
@@ -233,20 +248,18 @@ TEST_CASE("cuda: library kernels, float and double") {
   check_relations<float>(ctx, true);
 }
 
-// Products and sums are those of float32: what differs is the last rounding.
-TEST_CASE("16 bit: the kernels of frozen networks, on the CPU and on a GPU") {
-  std::vector<Context> everywhere;
-  if (kernels::device::has_bf16({})) everywhere.push_back(cpu_context);
+TEST_CASE("16 bit: the kernels of frozen networks on the CPU") {
+  check_16_bit<f16>(cpu_context);
+  if (!kernels::device::has_bf16({})) PEN_SKIP("needs a CPU with bfloat16 arithmetic");
+  check_16_bit<bf16>(cpu_context);
+}
+
+TEST_CASE("cuda: the kernels of frozen networks in 16 bit") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
   const Device gpu{Device::Kind::cuda, 0};
-  if (kernels::device::cuda_count() > 0) everywhere.push_back({.device = gpu, .stream = kernels::device::stream(gpu)});
-  if (everywhere.empty()) PEN_SKIP("needs a CPU or a GPU with bfloat16 arithmetic");
-  int cases = 0;
-  for (const Case& c : all_cases()) {
-    if (!c.body_bf16) continue;
-    ++cases;
-    for (const Context& ctx : everywhere) check_parity<bf16>(c, ctx);
-  }
-  CHECK(cases > 50);
+  const Context ctx{.device = gpu, .stream = kernels::device::stream(gpu)};
+  check_16_bit<bf16>(ctx);
+  check_16_bit<f16>(ctx);
 }
 
 // Products of 10-bit mantissas: 2^-11 each, of sums of up to a thousand.

@@ -162,8 +162,9 @@ void resolve(TrainOptions& options, OptionValues& values) {
   check_effect(values, options.fixed_classifier || options.zoo_mode == "historic", {"fuse"},
                "the classifier is trained");
   check_effect(values, options.fuse || !options.fixed_classifier, {"winograd"}, "--fuse is false");
-  PEN_CHECK_AS(usage, options.precision != "bf16" || (options.fixed_classifier && options.fuse),
-               "--precision bf16 is for frozen classifiers: it needs --fixed_classifier and not --fuse false");
+  PEN_CHECK_AS(usage, !options.is_16_bit() || (options.fixed_classifier && options.fuse), "--precision ",
+               options.precision, " is for frozen classifiers: it needs --fixed_classifier and not --fuse false");
+  PEN_CHECK_AS(usage, options.precision != "fp16", "--precision fp16 is for scoring and explaining: train in bf16");
   check_effect(values, !options.fixed_classifier, {"save_freq", "f_size", "lr", "momentum"}, "the classifier is fixed");
   rules::check_input_size(options.input_size);
   PEN_CHECK_AS(usage, !options.do_val || !options.val_json.empty(), "--do_val needs --val_json");

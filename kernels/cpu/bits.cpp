@@ -79,10 +79,11 @@ void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits) {
   parallel_for(bit_bytes(n), grain, [&](std::int64_t begin, std::int64_t end) {
     std::int64_t j = begin;
 #if defined(__AVX512F__)
-    for (; j + 2 <= std::min(end, n / 8); j += 2) {
-      const std::uint16_t two = positive_sixteen(y + 8 * j);
-      std::memcpy(bits + j, &two, sizeof two);
-    }
+    if constexpr (!std::is_same_v<T, f16>)
+      for (; j + 2 <= std::min(end, n / 8); j += 2) {
+        const std::uint16_t two = positive_sixteen(y + 8 * j);
+        std::memcpy(bits + j, &two, sizeof two);
+      }
 #endif
     for (; j < end; ++j)
       bits[j] = static_cast<std::uint8_t>(positive_byte(y + 8 * j, std::min<std::int64_t>(8, n - 8 * j)));
@@ -107,7 +108,7 @@ void gate_bits(std::int64_t n, double slope, const std::uint8_t* bits, const T* 
   parallel_for(bit_bytes(n), grain, [=](std::int64_t begin, std::int64_t end) {
     std::int64_t j = begin;
 #if defined(__AVX512F__)
-    if constexpr (!std::is_same_v<T, double>)
+    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, bf16>)
       for (; j + 2 <= std::min(end, n / 8); j += 2) {
         __mmask16 two;
         std::memcpy(&two, bits + j, sizeof two);
@@ -124,6 +125,7 @@ void gate_bits(std::int64_t n, double slope, const std::uint8_t* bits, const T* 
 
 template void pack_positive<float>(std::int64_t, const float*, std::uint8_t*);
 template void pack_positive<bf16>(std::int64_t, const bf16*, std::uint8_t*);
+template void pack_positive<f16>(std::int64_t, const f16*, std::uint8_t*);
 
 #define PEN_DEFINE(T)                                                                                     \
   template void gate_bits<T>(std::int64_t, double, const std::uint8_t*, const T*, T*);                    \
@@ -133,6 +135,7 @@ template void pack_positive<bf16>(std::int64_t, const bf16*, std::uint8_t*);
 PEN_DEFINE(float)
 PEN_DEFINE(double)
 PEN_DEFINE(bf16)
+PEN_DEFINE(f16)
 #undef PEN_DEFINE
 
 }  // namespace pen::kernels::cpu

@@ -7,7 +7,7 @@
 
 namespace pen::kernels::cpu {
 
-// bits = 1 where y > 0, n of them; T is float or bf16
+// bits = 1 where y > 0, n of them; T is float, bf16 or f16
 template <class T>
 void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits);
 
@@ -15,7 +15,7 @@ void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits);
 // form that oneDNN's post-operations read.
 const std::uint8_t* bytes_of_bits(std::int64_t n, const std::uint8_t* bits);
 
-// to = from where a bit is 1, else slope * from; to may be from. T is float, double or bf16
+// to = from where a bit is 1, else slope * from; to may be from. T is float, double, bf16 or f16
 template <class T>
 void gate_bits(std::int64_t n, double slope, const std::uint8_t* bits, const T* from, T* to);
 

@@ -3,6 +3,7 @@
 // transposed and rotated weights; the others are oneDNN's own, followed by one pass over the result.
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <type_traits>
 #include <vector>
 
@@ -120,17 +121,20 @@ bool misses_axis(std::int64_t in, std::int64_t out, std::int64_t kernel, const C
 // network of ours has such a convolution: the plain loops do.
 bool misses_input(const Conv2d& d) { return misses_axis(d.h, d.p, d.r, d) || misses_axis(d.w, d.q, d.s, d); }
 
+// Gives K,C,R,S weights; asked only where no packed copy of them is kept.
 template <class T>
-void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const float* b, const T* residual, bool relu,
-             T* y, std::uint8_t* positive) {
+using PlainWeights = std::function<const T*()>;
+
+template <class T>
+void forward(const Context& ctx, const Conv2d& d, const T* x, const PlainWeights<T>& plain, const float* b,
+             const T* residual, bool relu, T* y, std::uint8_t* positive) {
   if (d.n == 0) return;
-  const auto plain = [&] { return w; };
   if constexpr (std::is_same_v<T, float>) {
     const Epilogue ours{residual, relu, nullptr, positive, static_cast<float>(d.relu_slope)};
     if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, b, ours, y);
-    if (pointwise_suits(d)) return pointwise(d, x, w, b, ours, y);
+    if (pointwise_suits(d)) return pointwise(d, x, plain, b, ours, y);
   }
-  if (residual && misses_input(d)) return ref::conv2d_fused_fwd(ctx, d, x, w, b, residual, relu, y, positive);
+  if (residual && misses_input(d)) return ref::conv2d_fused_fwd(ctx, d, x, plain(), b, residual, relu, y, positive);
   const After after{kind_of(residual, y), relu ? After::relu : After::nothing};
   const ConvPlan& plan = fused_plan<T>(d, b != nullptr, after);
   run(d, after, x, packed_weights(plan, name_of(d), plain), plan, b, residual, nullptr, y);
@@ -139,63 +143,113 @@ void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const 
 
 // oneDNN's own data gradient; what follows it are passes over the result.
 template <class T>
-void backward_strided(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+void backward_strided(const Context& ctx, const Conv2d& d, const T* dy, const PlainWeights<T>& plain, const T* residual,
                       const std::uint8_t* open, T* dx) {
   const std::int64_t n = d.n * d.h * d.w * d.c;
   std::vector<T> kept;  // dx is written over by the gradient
   if (residual == dx && residual) residual = (kept = std::vector<T>(dx, dx + n)).data();
   if constexpr (std::is_same_v<T, float>) {
-    cpu::conv2d_bwd_data(ctx, d, dy, w, dx);
+    cpu::conv2d_bwd_data(ctx, d, dy, plain(), dx);
   } else {
     const ConvPlan& plan = data_plan(d, dtype_of<T>::value);
-    plan.primitive.execute(dnnl_stream(),
-                           {{DNNL_ARG_DIFF_DST, wrap(plan.y, dy)},
-                            {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, name_of(d), [&] { return w; }))},
-                            {DNNL_ARG_DIFF_SRC, wrap(plan.x, dx)},
-                            {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
+    plan.primitive.execute(dnnl_stream(), {{DNNL_ARG_DIFF_DST, wrap(plan.y, dy)},
+                                           {DNNL_ARG_WEIGHTS, wrap(plan.w, packed_weights(plan, name_of(d), plain))},
+                                           {DNNL_ARG_DIFF_SRC, wrap(plan.x, dx)},
+                                           {DNNL_ARG_SCRATCHPAD, scratchpad_of(plan)}});
   }
   if (residual) cpu::add_scaled(ctx, n, 1.0, dx, 1.0, residual, dx);
   if (open) gate_bits(n, d.relu_slope, open, dx, dx);
 }
 
 template <class T>
-void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual,
+void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const PlainWeights<T>& plain, const T* residual,
                    const std::uint8_t* open, T* dx) {
   if (d.n == 0) return;
   const auto slope = static_cast<float>(d.relu_slope);
   if constexpr (std::is_same_v<T, float>)
-    if (pointwise_suits(d)) return pointwise_data_gradient(d, dy, w, {residual, false, open, nullptr, slope}, dx);
-  if (!runs_transposed(d)) return backward_strided(ctx, d, dy, w, residual, open, dx);
+    if (pointwise_suits(d)) return pointwise_data_gradient(d, dy, plain, {residual, false, open, nullptr, slope}, dx);
+  if (!runs_transposed(d)) return backward_strided(ctx, d, dy, plain, residual, open, dx);
   const Conv2d t = transposed(d);
   const WeightName name = name_of_transposed(d);
-  std::vector<T> turned;
-  const auto plain = [&] { return (turned = transposed_weights(d, w)).data(); };
+  std::vector<T> memory;
+  const auto turned = [&] { return (memory = transposed_weights(d, plain())).data(); };
   if constexpr (std::is_same_v<T, float>)
-    if (winograd_suits(t)) return winograd(t, dy, name, plain, nullptr, {residual, false, open, nullptr, slope}, dx);
-  if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx);
+    if (winograd_suits(t)) return winograd(t, dy, name, turned, nullptr, {residual, false, open, nullptr, slope}, dx);
+  if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, plain(), residual, open, dx);
   // A gate that leaves a part of what it closes is no product with a byte: a pass of its own.
   const bool apart = open && d.relu_slope != 0;
   const After after{kind_of(residual, dx), open && !apart ? After::gate : After::nothing};
   const ConvPlan& plan = fused_plan<T>(t, false, after);
-  run(t, after, dy, packed_weights(plan, name, plain), plan, nullptr, residual, open, dx);
+  run(t, after, dy, packed_weights(plan, name, turned), plan, nullptr, residual, open, dx);
   if (apart) gate_bits(d.n * d.h * d.w * d.c, d.relu_slope, open, dx, dx);
+}
+
+// oneDNN 2.6 has no f16 on x86: float convolutions between conversions. A residual becomes the result's memory.
+template <class T>
+float* as_float(std::int64_t n, const T* from, int slot) {
+  auto* const to = static_cast<float*>(scratch(static_cast<std::size_t>(n) * sizeof(float), slot));
+  if (from) cpu::widen({}, n, from, to);
+  return to;
+}
+std::vector<float> as_float(const Conv2d& d, const f16* w) {
+  std::vector<float> out(static_cast<std::size_t>(d.k * (d.c / d.groups) * d.r * d.s));
+  cpu::widen({}, static_cast<std::int64_t>(out.size()), w, out.data());
+  return out;
+}
+
+void half_forward(const Context& ctx, const Conv2d& d, const f16* x, const f16* w, const float* b, const f16* residual,
+                  bool relu, f16* y, std::uint8_t* positive) {
+  const std::int64_t n = d.n * d.p * d.q * d.k;
+  std::vector<float> weights;
+  float* const sums = as_float(n, residual, 5);
+  forward<float>(
+      ctx, d, as_float(d.n * d.h * d.w * d.c, x, 4), [&] { return (weights = as_float(d, w)).data(); }, b,
+      residual ? sums : nullptr, relu, sums, nullptr);
+  cpu::narrow(ctx, n, sums, y);
+  if (positive) pack_positive(n, y, positive);  // a sum may have been rounded to zero
+}
+
+void half_backward_data(const Context& ctx, const Conv2d& d, const f16* dy, const f16* w, const f16* residual,
+                        const std::uint8_t* open, f16* dx) {
+  const std::int64_t n = d.n * d.h * d.w * d.c;
+  std::vector<float> weights;
+  float* const sums = as_float(n, residual, 5);
+  backward_data<float>(
+      ctx, d, as_float(d.n * d.p * d.q * d.k, dy, 4), [&] { return (weights = as_float(d, w)).data(); },
+      residual ? sums : nullptr, open, sums);
+  cpu::narrow(ctx, n, sums, dx);
 }
 
 }  // namespace
 
-// Winograd's algorithm is for float alone: in 16 bit its transforms would lose more than it gains.
+// Winograd's algorithm is for float alone: in bf16 its transforms would lose more than it gains.
 #define PEN_DEFINE(T)                                                                                         \
   void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const T* x, const T* w, const float* b,          \
                         const T* residual, bool relu, T* y, std::uint8_t* positive) {                         \
-    guarded("conv2d_fused_fwd", [&] { forward(ctx, d, x, w, b, residual, relu, y, positive); });              \
+    guarded("conv2d_fused_fwd", [&] {                                                                         \
+      forward<T>(                                                                                             \
+          ctx, d, x, [=] { return w; }, b, residual, relu, y, positive);                                      \
+    });                                                                                                       \
   }                                                                                                           \
   void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w, const T* residual, \
                              const std::uint8_t* open, T* dx) {                                               \
-    guarded("conv2d_fused_bwd_data", [&] { backward_data(ctx, d, dy, w, residual, open, dx); });              \
+    guarded("conv2d_fused_bwd_data", [&] {                                                                    \
+      backward_data<T>(                                                                                       \
+          ctx, d, dy, [=] { return w; }, residual, open, dx);                                                 \
+    });                                                                                                       \
   }
 PEN_DEFINE(float)
 PEN_DEFINE(bf16)
 #undef PEN_DEFINE
+
+void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const f16* x, const f16* w, const float* b,
+                      const f16* residual, bool relu, f16* y, std::uint8_t* positive) {
+  guarded("conv2d_fused_fwd", [&] { half_forward(ctx, d, x, w, b, residual, relu, y, positive); });
+}
+void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const f16* dy, const f16* w, const f16* residual,
+                           const std::uint8_t* open, f16* dx) {
+  guarded("conv2d_fused_bwd_data", [&] { half_backward_data(ctx, d, dy, w, residual, open, dx); });
+}
 
 // Double is for checks: it runs the plain loops.
 void conv2d_fused_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b,

@@ -109,6 +109,7 @@ void backward_mask(const Conv2d& d, const T* dy_in, const T* dy_out, const T* w,
   }
 PEN_DEFINE(float)
 PEN_DEFINE(bf16)
+PEN_DEFINE(f16)
 #undef PEN_DEFINE
 
 // Double is for checks: it runs the plain loops.

@@ -87,9 +87,11 @@ void make_block(int64_t inner, const Block& o, const float* x, const float* w, c
       store<residual, relu, gated, marks, leaky>(e, &some[i][j], to[i] + j * lanes, y);
 }
 
-const float* packed(const BlockedWeights& layout, WeightName name, const float* w) {
+const float* packed(const BlockedWeights& layout, WeightName name, const std::function<const void*()>& plain) {
   const dnnl::memory::desc memory({layout.size}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a);
-  const auto pack = [&](void* to) { pack_weights(layout, w, static_cast<float*>(to)); };
+  const auto pack = [&](void* to) {
+    pack_weights(layout, static_cast<const float*>(plain()), static_cast<float*>(to));
+  };
   return static_cast<const float*>(kept_weights(memory, name, pack));
 }
 
@@ -167,20 +169,22 @@ bool pointwise_suits(const Conv2d& d) {
   return std::min(d.c, d.k) >= panel && std::max(d.c, d.k) > panel;
 }
 
-void pointwise(const Conv2d& d, const float* x, const float* w, const float* b, const Epilogue& after, float* y) {
+void pointwise(const Conv2d& d, const float* x, const std::function<const void*()>& plain, const float* b,
+               const Epilogue& after, float* y) {
   const Product p{.rows = d.n * d.p * d.q, .inner = d.c, .wide = d.k, .in_order = d.stride == 1};
   multiply(
-      p, x, packed(panels_of(d, p, true), name_of(d), w), b, after,
+      p, x, packed(panels_of(d, p, true), name_of(d), plain), b, after,
       [&](int64_t first, int64_t count, Row* rows) {
         for_pixels(d, first, count, [&](int64_t o, int64_t pixel) { rows[o - first] = {pixel * d.c, o * d.k}; });
       },
       y);
 }
 
-void pointwise_data_gradient(const Conv2d& d, const float* dy, const float* w, const Epilogue& after, float* dx) {
+void pointwise_data_gradient(const Conv2d& d, const float* dy, const std::function<const void*()>& plain,
+                             const Epilogue& after, float* dx) {
   const Product p{.rows = d.n * d.p * d.q, .inner = d.k, .wide = d.c, .in_order = true};
   multiply(
-      p, dy, packed(panels_of(d, p, false), name_of_transposed(d), w), nullptr, after,
+      p, dy, packed(panels_of(d, p, false), name_of_transposed(d), plain), nullptr, after,
       [&](int64_t first, int64_t count, Row* rows) {
         for_pixels(d, first, count, [&](int64_t o, int64_t pixel) { rows[o - first] = {o * d.k, pixel * d.c}; });
       },

@@ -21,7 +21,7 @@ void* scratch(std::size_t bytes, int slot) {
     std::size_t size = 0;
     ~Block() { std::free(data); }
   };
-  constexpr int slots = 4;
+  constexpr int slots = 6;
   thread_local Block blocks[slots];
   PEN_CHECK(slot >= 0 && slot < slots, "scratch: no slot ", slot);
   Block& block = blocks[slot];

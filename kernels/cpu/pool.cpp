@@ -5,7 +5,9 @@
 
 #include "base/parallel.h"
 #include "kernels/cpu/dnnl_common.h"
+#include "kernels/cpu/exec.h"
 #include "kernels/kernels.h"
+#include "kernels/shared/pool.inl"
 
 namespace pen::kernels::cpu {
 namespace {
@@ -83,16 +85,18 @@ void run_backward(const Pool2d& d, dnnl::algorithm algorithm, const T* dy, const
   plan.primitive.execute(dnnl_stream(), arguments);
 }
 
-// A number that is in the order of x's values: floats are compared as they are, of bf16 the bits as an integer, which
+// A number that is in the order of x's values: floats are compared as they are, of 16 bit the bits as an integer, which
 // takes half as many vectors and no conversions. Both zeros are one.
 float order(float x) { return x; }
-std::int16_t order(bf16 x) {
+template <class T>
+std::int16_t order(T x) {
   const auto bits = static_cast<std::int16_t>(x.bits);
   const auto magnitude = static_cast<std::int16_t>(bits & 0x7fff);
   return bits < 0 ? static_cast<std::int16_t>(-magnitude) : magnitude;
 }
 bool is_nan(float x) { return x != x; }
 bool is_nan(bf16 x) { return (x.bits & 0x7fff) > 0x7f80; }
+bool is_nan(f16 x) { return (x.bits & 0x7fff) > 0x7c00; }
 
 // One window of all channels: y (C) and, if wanted, index (C). The first of equals wins, and the first NaN over all.
 template <class T>
@@ -145,6 +149,13 @@ void max_pool_fwd(const Context&, const Pool2d& d, const bf16* x, bf16* y, std::
 }
 void max_pool_bwd(const Context&, const Pool2d& d, const bf16* dy, const std::uint8_t* index, bf16* dx) {
   guarded("max_pool_bwd", [&] { run_backward(d, max_algorithm, dy, index, dx); });
+}
+// oneDNN 2.6 has no f16 on x86.
+void max_pool_fwd(const Context&, const Pool2d& d, const f16* x, f16* y, std::uint8_t* index) {
+  max_forward(d, x, y, index);
+}
+void max_pool_bwd(const Context& ctx, const Pool2d& d, const f16* dy, const std::uint8_t* index, f16* dx) {
+  shared::max_pool_bwd<Exec>(ctx, d, dy, index, dx);
 }
 void avg_pool_fwd(const Context&, const Pool2d& d, const float* x, float* y) {
   guarded("avg_pool_fwd", [&] { average_forward(d, x, y); });

@@ -100,7 +100,7 @@ class TrialBuffers {
 
  private:
   template <class U>
-  U* numbers(std::int64_t n) {  // 0.01 as float and as bf16
+  U* numbers(std::int64_t n) {  // 0.01 as float and as bf16, 1.06 as f16
     return static_cast<U*>(block(n * static_cast<std::int64_t>(sizeof(U)), 0x3c));
   }
   void* block(std::int64_t bytes, int value) {
@@ -290,6 +290,7 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const double* x, con
   }
 PEN_FUSED(float, )
 PEN_FUSED(bf16, )
+PEN_FUSED(f16, )
 PEN_FUSED(double, plain_)
 #undef PEN_FUSED
 

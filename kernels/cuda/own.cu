@@ -68,6 +68,8 @@ PEN_OWN(float)
 PEN_OWN(double)
 PEN_OWN16(bf16)
 PEN_AFTER(bf16, float)
+PEN_OWN16(f16)
+PEN_AFTER(f16, float)
 #undef PEN_AFTER
 #undef PEN_OWN16
 #undef PEN_OWN
@@ -111,6 +113,7 @@ PEN_DEFINE(double)
 PEN_DEFINE16(float)
 PEN_DEFINE16(double)
 PEN_DEFINE16(bf16)
+PEN_DEFINE16(f16)
 #undef PEN_DEFINE16
 
 }  // namespace pen::kernels::cuda

@@ -83,6 +83,7 @@ void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T*
 PEN_DEFINE(float)
 PEN_DEFINE(double)
 PEN_DEFINE(bf16)
+PEN_DEFINE(f16)
 #undef PEN_DEFINE
 
 }  // namespace pen::kernels::ref

@@ -168,6 +168,7 @@ PEN_DEFINE(double)
 PEN_DEFINE_MAX(float)
 PEN_DEFINE_MAX(double)
 PEN_DEFINE_MAX(bf16)
+PEN_DEFINE_MAX(f16)
 #undef PEN_DEFINE_MAX
 
 }  // namespace pen::kernels::ref
