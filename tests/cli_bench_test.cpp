@@ -74,6 +74,32 @@ TEST_CASE("16 bit is refused where nothing would run in it") {
   }
 }
 
+TEST_CASE("--loss_scale: a power of two, and of fp16 alone") {
+  using Words = std::vector<std::string>;
+  const Words fix{"train",
+                  "--fixed_classifier",
+                  "--mask_out_criterion",
+                  "crossentropy",
+                  "--resnet_path",
+                  "none",
+                  "--train_json",
+                  "none",
+                  "--output_path",
+                  "none",
+                  "--device",
+                  "cpu"};
+  Words words = fix;
+  words.insert(words.end(), {"--precision", "fp16", "--loss_scale", "1000"});
+  Ended ended = penumbra(words);
+  CHECK(ended.code == 2);
+  CHECK_MESSAGE(contains(ended.err, "--loss_scale 1000 is not a power of two"), ended.err);
+  words = fix;
+  words.insert(words.end(), {"--loss_scale", "512"});
+  ended = penumbra(words);
+  CHECK(ended.code == 2);
+  CHECK_MESSAGE(contains(ended.err, "--precision is not fp16"), ended.err);
+}
+
 TEST_CASE("bench step in fp16 on the CPU: runs, and says that it is not for speed") {
   const Ended ended = penumbra({"bench",        "step", "--mode",   "infer", "--arch",  "resnet18", "--width",  "0.125",
                                 "--input_size", "32",   "--batch",  "2",     "--steps", "1",        "--warmup", "0",

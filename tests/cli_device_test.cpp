@@ -61,6 +61,38 @@ void check_training(const Gpu& gpu) {
   }
 }
 
+// FIX with the classifier in fp16, where gradients fit and where none does: then no step updates anything, and the run
+// says so once, and how often at its end.
+void check_half(const Gpu& gpu) {
+  const Words half{"--deterministic",     "--fixed_classifier",
+                   "--mask_in_criterion", "crossentropy",
+                   "--precision",         "fp16",
+                   "--max_steps",         "3"};
+  finish(program_path(), training().train("half-cpu", half));
+  finish(gpu.program, on("cuda", training().train("half" + gpu.name, half)));
+  check_lines(training().at("half" + gpu.name, "log/train.jsonl"), training().at("half-cpu", "log/train.jsonl"), 2,
+              4e-3);
+  for (const auto& [program, device, name] :
+       {std::tuple{program_path(), "cpu", std::string("-cpu")}, {gpu.program, "cuda", gpu.name}}) {
+    const std::string run = "overflow" + name;
+    const Ended ended =
+        run_program(program, on(device, training().train(run, half + Words{"--loss_scale", "16777216"})));
+    REQUIRE_MESSAGE(ended.code == 0, ended.err);
+    const std::string warning = "a gradient overflowed inside the classifier in fp16";
+    CHECK_MESSAGE(contains(ended.err, "step 0: " + warning), ended.err);
+    CHECK(ended.err.find(warning) == ended.err.rfind(warning));
+    CHECK(contains(ended.err, "3 steps updated nothing"));
+    const auto steps = json_lines(slurp(training().at(run, "log/train.jsonl")));
+    REQUIRE(steps.size() == 3);
+    for (const auto& step : steps) {
+      CHECK(step["overflow"].GetDouble() == 1);
+      CHECK(std::isfinite(step["masked_total___loss"].GetDouble()));
+    }
+  }
+  for (const auto& line : json_lines(slurp(training().at("half" + gpu.name, "log/train.jsonl"))))
+    CHECK(line["overflow"].GetDouble() == 0);
+}
+
 // A classifier is fitted as on the CPU, and a run goes on to the bit.
 void check_fitting(const Gpu& gpu) {
   const auto fit = [&](const std::string& device, const std::string& name, const Words& more) {
@@ -128,6 +160,9 @@ void check_evaluation(const Gpu& gpu) {
 TEST_CASE("device: training on a simulated GPU equals the CPU's, and resumes to the bit") {
   check_training({simulated(), "-simulated"});
 }
+TEST_CASE("device: training in fp16 on a simulated GPU equals the CPU's, and leaves out steps that overflow") {
+  check_half({simulated(), "-simulated"});
+}
 TEST_CASE("device: fitting a classifier on a simulated GPU equals the CPU's, and resumes to the bit") {
   check_fitting({simulated(), "-simulated"});
 }
@@ -138,6 +173,10 @@ TEST_CASE("device: scores, pictures and maps on a simulated GPU equal the CPU's"
 TEST_CASE("device: training on a GPU equals the CPU's, and resumes to the bit") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
   check_training({program_path(), "-gpu"});
+}
+TEST_CASE("device: training in fp16 on a GPU equals the CPU's, and leaves out steps that overflow") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  check_half({program_path(), "-gpu"});
 }
 TEST_CASE("device: fitting a classifier on a GPU equals the CPU's, and resumes to the bit") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");

@@ -309,3 +309,42 @@ TEST_CASE("simulated: a readout has the values of its moment, and slots are used
     return r;
   }();
 }
+
+TEST_CASE("simulated: FIX in fp16 is near float32 and waits for nothing; a gradient that overflows changes no weight") {
+  TrainOptions fix = variants()[0].options, half = fix;
+  half.precision = "fp16";
+  struct Scope {
+    ~Scope() { set_compute_policy({}); }
+  } const restored;
+  for (const Device device : {gpu, Device{}}) {
+    CAPTURE(name_of(device));
+    set_compute_policy({});
+    Networks exact(fix, device);
+    const StepLog want = exact.step->train(images(device), 0, exact.draws);
+    set_compute_policy({.frozen = DType::f16});
+    Networks n(half, device);
+    const StepLog got = n.step->train(images(device), 0, n.draws);
+    CHECK(figure(got, "overflow") == 0);
+    CHECK(figure(got, "masked_total___loss") == doctest::Approx(figure(want, "masked_total___loss")).epsilon(1e-2));
+    CHECK(figure(got, "masked_total___loss") != figure(want, "masked_total___loss"));
+    for (int i = 1; i < 5; ++i) {
+      const auto before = simulated_counts();
+      LateLog log = n.step->queue(images(device), i, n.draws);
+      CHECK(simulated_counts().reads == before.reads);
+      CHECK(figure(log.read(), "overflow") == 0);
+    }
+    TrainOptions over = half;
+    over.loss_scale = 0x1p24;
+    Networks o(over, device);
+    const auto masker = copy_state(*o.masker);
+    for (int i = 0; i < 2; ++i) {
+      const StepLog log = o.step->train(images(device), i, o.draws);
+      CHECK(figure(log, "overflow") == 1);
+      CHECK(std::isfinite(figure(log, "masked_total___loss")));
+    }
+    CHECK(same_state(*o.masker, masker));
+    for (const NamedTensor& t : o.adam->state())
+      for (const float v : t.tensor.to_vector<float>()) CHECK(v == 0);
+    CHECK_FALSE(same_state(*n.masker, masker));
+  }
+}

@@ -25,6 +25,7 @@ TrainOptions step_options(bool ca, double prob_historic, const BenchOptions& opt
   o.fixed_classifier = !ca;
   o.fuse = options.fuse;
   o.winograd = options.winograd;
+  o.precision = options.precision;
   o.prob_historic = prob_historic;
   o.mask_in.criterion = o.mask_out.criterion = "crossentropy";
   o.mask_in.objective_type = "classification";

@@ -124,4 +124,16 @@ Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters
   return out;
 }
 
+Tensor require_finite(const Tensor& gradient, Tensor& control) {
+  const kernels::Context ctx = context(gradient.device());
+  Tensor squares = Tensor::zeros({1}, DType::f64, gradient.device());
+  dispatch(gradient.dtype(), "require_finite", [&]<class T>() {
+    kernels::sum_squares(ctx, gradient.numel(), gradient.data<T>(), squares.mutable_data<double>(),
+                         kernels::Accum::write);
+  });
+  kernels::update_control(ctx, 1, std::as_const(squares).data<double>(), std::numeric_limits<double>::infinity(),
+                          control.mutable_data<double>(), kernels::Accum::add);
+  return squares;
+}
+
 }  // namespace pen

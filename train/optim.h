@@ -70,5 +70,8 @@ Tensor update_control(const std::vector<Tensor>& losses);
 // The same with these gradients' sum of squares, and the factor that clips their norm: min(1, max_norm / (norm +
 // 1e-6)), as PyTorch's clip_grad_norm_.
 Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters, double max_norm);
+// Takes control's leave to update where a gradient is not finite, and returns its sum of squares (1), which is finite
+// where it is.
+Tensor require_finite(const Tensor& gradient, Tensor& control);
 
 }  // namespace pen

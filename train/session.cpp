@@ -86,6 +86,7 @@ RunEnd Session::run() {
     const EpochEnd end = run_epoch(logs);
     Figures summary = mean_figures(logs), val;
     if (end == EpochEnd::interrupted || (val_ && !validation(val))) {
+      tell_overflows();
       save("last.chk");
       log::info("interrupted after step " + std::to_string(position_.step) + "; saved " + last_saved_ +
                 ", --resume goes on");
@@ -113,7 +114,12 @@ RunEnd Session::run() {
     if (end == EpochEnd::out_of_steps) break;
     logs.clear();
   }
+  tell_overflows();
   return RunEnd::finished;
+}
+
+void Session::tell_overflows() const {
+  if (overflows_ > 1) log::warn(str(overflows_, " steps updated nothing because a gradient overflowed in fp16"));
 }
 
 using Clock = std::chrono::steady_clock;
@@ -131,6 +137,11 @@ void Session::log_step(Queued queued, std::vector<Figures>& logs, log::Progress&
   const double step = clock_.ended(queued.load, Clock::now()), load = queued.load.seconds();
   for (const auto& [name, value] : figures)
     if (name.ends_with("loss") && !std::isfinite(value)) stop_not_finite(queued, name, value);
+  for (const auto& [name, value] : figures)
+    if (name == "overflow" && value > 0 && overflows_++ == 0)
+      log::warn(str("step ", queued.step,
+                    ": a gradient overflowed inside the classifier in fp16: this step updates "
+                    "nothing, nor will others like it; if there are many, give a lower --loss_scale"));
   figures.emplace_back("step_ms", 1e3 * step);
   figures.emplace_back("load_ms", 1e3 * load);
   log_->step(position_.epoch, queued.step, figures);

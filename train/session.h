@@ -84,6 +84,7 @@ class Session {
   bool too_small(const Batch& batch, std::int64_t batches);
   void remove_leftovers() const;  // of saves that a kill or a power cut ended
   void save(const std::string& name);
+  void tell_overflows() const;
   [[noreturn]] void stop_not_finite(const Queued& queued, const std::string& figure, double value);
 
   SessionOptions options_;
@@ -97,6 +98,7 @@ class Session {
   std::unique_ptr<MetricsLog> log_;
   StepClock clock_;
   std::string last_saved_ = "none";
+  std::int64_t overflows_ = 0;  // steps without an update
   bool told_of_small_batch_ = false;
 };
 

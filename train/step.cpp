@@ -1,5 +1,6 @@
 #include "train/step.h"
 
+#include <cmath>
 #include <map>
 
 #include "layers/mask_statistics.h"
@@ -95,7 +96,7 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
 
 Classifier& TrainStep::fixed_classifier() {
   if (!options_.fuse) return classifier_;
-  if (!frozen_) frozen_ = freeze(classifier_, {.winograd = options_.winograd});
+  if (!frozen_) frozen_ = freeze(classifier_, {.winograd = options_.winograd, .gradient_scale = options_.loss_scale});
   return frozen_ ? *frozen_ : classifier_;  // not every kind of network has a frozen form
 }
 
@@ -263,7 +264,12 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   std::vector<Tensor> losses{clean.loss};
   for (const Side& side : sides) losses.insert(losses.end(), {side.masker_loss, side.classifier_loss});
   for (const Tensor& loss : infilling_->losses()) losses.push_back(loss);
-  const Tensor control = update_control(losses);
+  Tensor control = update_control(losses);
+  // What overflowed inside a classifier in fp16 has left it as an infinity or a NaN: no update, and no harm.
+  if (options_.precision == "fp16") {
+    log.add("overflow", {require_finite(seen.grad(), control)},
+            [](const LateLog::Elements& e) { return std::isfinite(e[0][0]) ? 0.0 : 1.0; });
+  }
   infilling_->finish(control, log);
   if (update) classifier_optimizer_.step(control);
   backward(mask, seen.grad());
