@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::size_t most_workspace = std::size_t{1} << 30;
 constexpr int most_candidates = 12;  // of each graph; cuDNN's order is by expected time
+// No further candidate of a graph once one has run and this has passed: engines that compile at run time may take a
+// second each, and a network has some fifty graphs.
+constexpr std::chrono::seconds most_time{2};
 constexpr std::size_t most_plans = 2048;
 
 struct KeyHash {
@@ -77,15 +80,18 @@ struct Choice {
 void try_graph(Libraries& libraries, const ConvSpec& spec, bool fused,
                const std::function<void(const ConvPlan&)>& trial, Choice& choice) {
   const Descriptor graph = conv_graph(spec, fused, libraries.cudnn());
+  const auto start = std::chrono::steady_clock::now();
   int here = 0;
+  bool ran = false;
   for (const Descriptor& config : engine_configs(spec, graph, nullptr)) {
-    if (here == most_candidates) break;
+    if (here == most_candidates || (ran && std::chrono::steady_clock::now() - start > most_time)) break;
     std::optional<Descriptor> built = plan_of(config, libraries.cudnn(), nullptr);
     if (!built) continue;
     auto plan = std::make_unique<ConvPlan>(spec, fused, std::move(*built));
     if (plan->workspace() > most_workspace) continue;
     ++here;
     const double ms = time_of(*plan, trial, libraries.stream());
+    ran = ran || ms < std::numeric_limits<double>::infinity();
     if (ms >= choice.milliseconds) continue;
     choice.milliseconds = ms;
     choice.plan = std::move(plan);
