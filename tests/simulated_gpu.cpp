@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/exec.h"
@@ -258,7 +259,6 @@ namespace body {
 PEN_SAME(conv2d_fwd)
 PEN_SAME(conv2d_bwd_data)
 PEN_SAME(conv2d_bwd_weight)
-PEN_SAME(conv2d_bwd_mask)
 PEN_SAME(batch_norm_fwd)
 PEN_SAME(batch_norm_bwd)
 PEN_SAME(max_pool_fwd)
@@ -288,6 +288,17 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, con
   shared::conv2d_bwd_data<cpu::Exec>(ctx, d, dy, w, sums.data());
   shared::add_and_gate<cpu::Exec, T>(ctx, static_cast<std::int64_t>(sums.size()), d.relu_slope, sums.data(), residual,
                                      open, dx);
+}
+
+template <class T>
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w,
+                     const wide_t<T>* x, wide_t<T>* dm) {
+  if constexpr (std::is_same_v<T, double>) return shared::conv2d_bwd_mask<cpu::Exec>(ctx, d, dy_in, dy_out, w, x, dm);
+  std::vector<T> difference = room<T>(d.n * d.p * d.q * d.k), dx = room<T>(d.n * d.h * d.w * d.c);
+  shared::add_scaled<cpu::Exec>(ctx, static_cast<std::int64_t>(difference.size()), 1.0, dy_in, -1.0, dy_out,
+                                difference.data());
+  shared::conv2d_bwd_data<cpu::Exec>(ctx, d, difference.data(), w, dx.data());
+  shared::mask_of_data<cpu::Exec>(ctx, d.n * d.h * d.w, d.c, x, static_cast<const T*>(dx.data()), dm);
 }
 
 }  // namespace body

@@ -238,6 +238,24 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
   if (!run_plan(libraries, ctx, spec, buffers)) plain_backward_data(ctx, d, dy, w, residual, open, dx);
 }
 
+// The difference and its data gradient are of T: in 16 bit both are rounded.
+template <class T>
+void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const wide_t<T>* x,
+                   wide_t<T>* dm) {
+  Libraries libraries(ctx);
+  if (d.n == 0) return;
+  const std::int64_t from = d.n * d.p * d.q * d.k, pixels = d.n * d.h * d.w;
+  const Temporary difference(static_cast<std::size_t>(from) * sizeof(T), libraries.stream()),
+      dx(static_cast<std::size_t>(pixels * d.c) * sizeof(T), libraries.stream());
+  cuda::add_scaled(ctx, from, 1.0, dy_in, -1.0, dy_out, difference.as<T>());
+  Buffers<T> buffers;
+  const Weights<T> weights(libraries, ctx, d, w);
+  buffers.y = difference.as<T>(), buffers.w = weights.get(), buffers.out = dx.as<T>();
+  if (!run_plan(libraries, ctx, spec_of<T>(ctx, d, ConvKind::data), buffers))
+    return own::conv2d_bwd_mask<T>(ctx, d, dy_in, dy_out, w, x, dm);
+  own::mask_of_data<T>(ctx, pixels, d.c, x, dx.as<T>(), dm);
+}
+
 void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
   Libraries libraries(ctx);
   const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(float);
@@ -267,7 +285,21 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, cons
   named("conv2d_bwd_weight", [&] { backward_weight(ctx, d, x, dy, dw, accum); });
 }
 
+#define PEN_MASK(T)                                                                                      \
+  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, \
+                       const wide_t<T>* x, wide_t<T>* dm) {                                              \
+    named("conv2d_bwd_mask", [&] { backward_mask<T>(ctx, d, dy_in, dy_out, w, x, dm); });                \
+  }
+PEN_MASK(float)
+PEN_MASK(bf16)
+PEN_MASK(f16)
+#undef PEN_MASK
+
 // Double is for checks: our own kernels.
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const double* dy_in, const double* dy_out, const double* w,
+                     const double* x, double* dm) {
+  named("conv2d_bwd_mask", [&] { own::conv2d_bwd_mask(ctx, d, dy_in, dy_out, w, x, dm); });
+}
 void conv2d_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b, double* y) {
   named("conv2d_fwd", [&] { own::conv2d_fwd(ctx, d, x, w, b, y); });
 }

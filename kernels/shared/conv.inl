@@ -134,6 +134,18 @@ void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, con
   });
 }
 
+// dm = sum over channels of x dx, where dx is the data gradient of dy_in - dy_out: the same from a library's
+// convolution.
+template <class Exec, class real>
+void mask_of_data(const Context& ctx, index_t pixels, index_t c, const wide_t<real>* x, const real* dx,
+                  wide_t<real>* dm) {
+  Exec(ctx).map(pixels, [=] PEN_HD(index_t i) {
+    wide_t<real> sum = 0;
+    for (index_t k = i * c; k < (i + 1) * c; ++k) sum += x[k] * static_cast<wide_t<real>>(dx[k]);
+    dm[i] = sum;
+  });
+}
+
 // Weights K,C,area <-> K,area,C, which cuDNN wants beside N,H,W,C activations.
 template <class Exec, class real>
 void weights_channels_last(const Context& ctx, index_t k, index_t c, index_t area, const real* w, real* out) {
