@@ -92,6 +92,12 @@ struct NamedConv {
 };
 std::vector<NamedConv> convolutions();  // cases_library.cpp
 
+// Weights of another type are other contents, and need another name.
+inline kernels::Conv2d with_key_of(DType type, kernels::Conv2d d) {
+  if (d.weight_key) d.weight_key += static_cast<std::uint64_t>(type) << 32;
+  return d;
+}
+
 // Each file of cases adds its part.
 void add_library_cases(Registry& r);    // cases_library.cpp
 void add_frozen_cases(Registry& r);     // cases_frozen.cpp: fused convolutions, gates

@@ -42,7 +42,8 @@ void add_forward(Registry& reg, const NamedConv& c, Residual kind, Act act) {
     auto* y = kind == Residual::in_place ? b.inout("y", ny) : b.out("y", ny);
     const auto* residual = kind == Residual::none ? nullptr : kind == Residual::in_place ? y : b.in("residual", ny);
     auto* positive = b.optional_bytes("positive", bit_bytes(ny));
-    return [=](const Context& ctx) { conv2d_fused_fwd(ctx, d, x, w, shift, residual, relu, y, positive); };
+    const Conv2d keyed = with_key_of(b.type, d);
+    return [=](const Context& ctx) { conv2d_fused_fwd(ctx, keyed, x, w, shift, residual, relu, y, positive); };
   });
 }
 
@@ -59,7 +60,8 @@ void add_backward(Registry& reg, const NamedConv& c, Residual kind, Act act) {
               const auto* residual = kind == Residual::none       ? nullptr
                                      : kind == Residual::in_place ? dx
                                                                   : b.in("residual", nx);
-              return [=](const Context& ctx) { conv2d_fused_bwd_data(ctx, d, dy, w, residual, open, dx); };
+              const Conv2d keyed = with_key_of(b.type, d);
+              return [=](const Context& ctx) { conv2d_fused_bwd_data(ctx, keyed, dy, w, residual, open, dx); };
             });
 }
 
@@ -72,7 +74,8 @@ void add_mask(Registry& reg, const NamedConv& c) {
     const auto* w = b.in("w", nw, -1, 1);
     const auto* x = b.in_wide("x", d.n * d.h * d.w * d.c);
     auto* dm = b.out_wide("dm", d.n * d.h * d.w);
-    return [=](const Context& ctx) { conv2d_bwd_mask(ctx, d, dy_in, dy_out, w, x, dm); };
+    const Conv2d keyed = with_key_of(b.type, d);
+    return [=](const Context& ctx) { conv2d_bwd_mask(ctx, keyed, dy_in, dy_out, w, x, dm); };
   });
 }
 

@@ -111,13 +111,15 @@ void add_convolutions(Registry& reg) {
         const auto* w = b.in("w", nw, -1, 1);
         const auto* shift = bias ? b.in("b", d.k) : nullptr;
         auto* y = b.out("y", ny);
-        return [=](const Context& ctx) { conv2d_fwd(ctx, d, x, w, shift, y); };
+        const Conv2d keyed = with_key_of(b.type, d);
+        return [=](const Context& ctx) { conv2d_fwd(ctx, keyed, x, w, shift, y); };
       });
     reg.add("conv2d_bwd_data", name, product, [=, d = d](auto& b) -> Call {
       const auto* dy = b.in("dy", ny);
       const auto* w = b.in("w", nw, -1, 1);
       auto* dx = b.out("dx", nx);
-      return [=](const Context& ctx) { conv2d_bwd_data(ctx, d, dy, w, dx); };
+      const Conv2d keyed = with_key_of(b.type, d);
+      return [=](const Context& ctx) { conv2d_bwd_data(ctx, keyed, dy, w, dx); };
     });
     add_weight_gradient(reg, name, d);
   }
