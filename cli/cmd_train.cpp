@@ -1,6 +1,4 @@
 // penumbra train and penumbra fit-classifier.
-#include <type_traits>
-
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "cli/commands.h"
@@ -18,7 +16,7 @@ int exit_code(RunEnd end) { return end == RunEnd::interrupted ? interrupt::exit_
 template <class Options>
 std::string start_run(const Options& options, const Invocation& call) {
   interrupt::install();
-  const Device device = open_device(options, std::is_same_v<Options, TrainOptions>);
+  const Device device = open_device(options, true);
   const std::string folder =
       open_run_folder(options.output_path, options.name, options.resume, call.values, call.line, describe(device));
   log::set_file(folder + "/log.txt");
@@ -37,7 +35,7 @@ int run_train(const TrainOptions& options, const Invocation& call) {
 
 int run_fit(const FitOptions& options, const Invocation& call) {
   if (options.dry_run) {
-    open_device(options);
+    open_device(options, true);
     return exit_code(fit_classifier(options, {}));
   }
   return exit_code(fit_classifier(options, start_run(options, call)));

@@ -9,17 +9,17 @@
 
 namespace pen::cli {
 
-Device open_device(const ComputeOptions& options, bool frozen) {
+Device open_device(const ComputeOptions& options, bool sixteen) {
   set_threads(static_cast<int>(options.threads));
   const Device device = parse_device(options.device);
   set_memory_limit(device, static_cast<std::uint64_t>(options.memory_limit * (1 << 30)));
   const bool tf32 = options.precision == "tf32";
   PEN_CHECK_AS(usage, !tf32 || device.is_cuda(), "--precision tf32 is a GPU's way to multiply, and the device is ",
                name_of(device));
-  if (options.is_16_bit() && !frozen)
+  if (options.is_16_bit() && !sixteen)
     fail(ErrorKind::usage,
-         "--precision " + options.precision + " is for frozen classifiers, and this command needs layers",
-         "train --fixed_classifier, score, explain, wsol, evaluate and bench step have it");
+         "--precision " + options.precision + " is for classifiers that are frozen or learn; this command takes them apart",
+         "train, fit-classifier, score, explain, wsol, evaluate and bench step have it");
   const DType inside = options.precision == "bf16"   ? DType::bf16
                        : options.precision == "fp16" ? DType::f16
                                                      : DType::f32;

@@ -3,6 +3,7 @@
 
 #include "layers/init.h"
 #include "layers/module.h"
+#include "layers/narrowed.h"
 #include "tensor/ops.h"
 
 namespace pen {
@@ -13,11 +14,17 @@ class Conv2d : public Module {
   // kernel x kernel windows. Weights N(0, sqrt(2 / (kernel^2 K))) (He et al. 2015, by fan-out), bias
   // U(+-1/sqrt(fan-in)).
   Conv2d(std::int64_t in, std::int64_t out, int kernel, ops::ConvOptions options, bool bias, Rng& rng);
-  Tensor forward(const Tensor& x) { return hooked(ops::conv2d(x, weight, bias, options)); }
+  // x may be of 16 bit beside float32 weights; then y is.
+  Tensor forward(const Tensor& x) {
+    return hooked(ops::conv2d(x, weight, bias, options, narrowed_.of(weight, x.dtype())));
+  }
   Tensor& weight;
   Tensor bias_off;  // undefined: what forward passes when there is no bias
   Tensor& bias;
   ops::ConvOptions options;
+
+ private:
+  Narrowed narrowed_;
 };
 
 // weight (K,C), bias (K); both U(+-1/sqrt(C)), PyTorch's default.

@@ -40,7 +40,7 @@ class BackwardGroup {
     const Pass::Step& then = group_.steps[i - stretch_.first];
     if (s.kind == Kind::conv) return conv(s, then, std::move(g));
     // Behind the pooled mean all is wide; in front of it, as inside.
-    const bool narrows = s.kind == Kind::global_pool && is_narrow(plan_.options.inside);
+    const bool narrows = s.kind == Kind::global_pool && is_16_bit(plan_.options.inside);
     Tensor dx = Tensor::empty(then.in, narrows ? plan_.options.inside : g.dtype(), g.device());
     const kernels::Context ctx = context(g.device());
     if (s.kind == Kind::linear) {
@@ -170,7 +170,8 @@ Tensor unscaled(const FrozenPlan& plan, Tensor dx) { return times(1 / scale_of(p
 }  // namespace
 
 Tensor frozen_backward(const FrozenPlan& plan, const Pass& pass, Tensor dy) {
-  return unscaled(plan, widened(back_to(plan, pass, scaled(plan, std::move(dy)), 0)));
+  const Tensor dx = back_to(plan, pass, scaled(plan, std::move(dy)), 0);
+  return unscaled(plan, dx.to(wide_of_type(dx.dtype())));
 }
 
 Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor dy, const Tensor& images,

@@ -93,7 +93,7 @@ class ForwardGroup {
   // (N,H,W,C) -> (N,C), wide from here on
   static Tensor global_pool(const Tensor& x) {
     const std::int64_t area = x.size(1) * x.size(2);
-    Tensor y = Tensor::empty({x.size(0), x.size(3)}, is_narrow(x.dtype()) ? DType::f32 : x.dtype(), x.device());
+    Tensor y = Tensor::empty({x.size(0), x.size(3)}, wide_of_type(x.dtype()), x.device());
     dispatch_inside(x.dtype(), [&]<class T>() {
       kernels::sum_middle(context(x.device()), x.size(0), area, x.size(3), 1.0 / static_cast<double>(area), x.data<T>(),
                           y.mutable_data<wide_t<T>>(), kernels::Accum::write);
@@ -137,13 +137,13 @@ class ForwardPass {
  public:
   ForwardPass(const FrozenPlan& plan, const Tensor& x, bool keep_taps, Pass* pass)
       : plan_(plan), keep_taps_(keep_taps), pass_(pass), taps_(plan.values()) {
-    inside_ = is_narrow(plan.options.inside) ? plan.options.inside : x.dtype();
+    inside_ = is_16_bit(plan.options.inside) ? plan.options.inside : x.dtype();
     device_ = x.device();
     stretches_ = stretches_of(plan, x.shape(), inside_, device_);
   }
 
   Tensor run(Tensor x) {
-    if (inside_ != x.dtype()) x = narrowed(x, inside_);
+    x = x.to(inside_);
     if (is_tap(0)) taps_[0] = x;
     for (const Stretch& s : stretches_.list) {
       Pass::Part* const part = pass_ ? &pass_->parts.emplace_back() : nullptr;
@@ -208,7 +208,10 @@ Tensor frozen_forward(const FrozenPlan& plan, Tensor x, std::vector<Tensor>* tap
   ForwardPass forward(plan, x, taps != nullptr, pass);
   Tensor logits = forward.run(std::move(x));
   if (taps)
-    for (const FrozenSteps::Value v : plan.list.taps()) taps->push_back(widened(forward.tap(value_index(v))));
+    for (const FrozenSteps::Value v : plan.list.taps()) {
+      const Tensor tap = forward.tap(value_index(v));
+      taps->push_back(tap.to(wide_of_type(tap.dtype())));
+    }
   return logits;
 }
 

@@ -67,24 +67,8 @@ Stretches stretches_of(const FrozenPlan& plan, const Shape& x, DType inside, Dev
   return out;
 }
 
-Tensor narrowed(const Tensor& x, DType type) {
-  Tensor y = Tensor::empty(x.shape(), type, x.device());
-  dispatch_inside(type, [&]<class T>() {
-    kernels::narrow(context(x.device()), x.numel(), x.data<wide_t<T>>(), y.mutable_data<T>());
-  });
-  return y;
-}
-Tensor widened(const Tensor& x) {
-  if (!is_narrow(x.dtype())) return x;
-  Tensor y = Tensor::empty(x.shape(), DType::f32, x.device());
-  dispatch_inside(x.dtype(), [&]<class T>() {
-    kernels::widen(context(x.device()), x.numel(), x.data<T>(), y.mutable_data<wide_t<T>>());
-  });
-  return y;
-}
-
 FrozenPlan::FrozenPlan(FrozenSteps given, const FreezeOptions& chosen) : list(std::move(given)), options(chosen) {
-  if (is_narrow(options.inside)) list.narrow_weights(options.inside);
+  if (is_16_bit(options.inside)) list.narrow_weights(options.inside);
   PEN_CHECK(!steps().empty() && steps().back().kind == Kind::linear, "freeze: a network ends in a linear layer");
   last_use.assign(values(), -1);
   consumers.assign(values(), 0);

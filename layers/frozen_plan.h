@@ -36,18 +36,11 @@ inline bool reusable(const Tensor& residual) {
 // Where a value stands in lists that are kept by value.
 inline std::size_t value_index(FrozenSteps::Value v) { return static_cast<std::size_t>(v); }
 
-inline bool is_narrow(DType type) { return type == DType::bf16 || type == DType::f16; }
-
 // Calls f.template operator()<T>(), T the type of activations: bf16, f16, or as everywhere.
 template <class F>
 void dispatch_inside(DType type, F&& f) {
-  if (type == DType::bf16) return f.template operator()<bf16>();
-  if (type == DType::f16) return f.template operator()<f16>();
-  dispatch(type, "frozen network", f);
+  dispatch16(type, "frozen network", f);
 }
-
-Tensor narrowed(const Tensor& x, DType type);
-Tensor widened(const Tensor& x);  // x itself where it is wide already
 
 // Steps [first,last). Step i makes value i + 1, so a stretch reads value `first` and makes value `last`.
 struct Stretch {

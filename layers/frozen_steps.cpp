@@ -84,7 +84,7 @@ void FrozenSteps::narrow_weights(DType type) {
         if (!std::isfinite(static_cast<float>(f16(w))))
           fail(ErrorKind::usage, str("freeze: a weight with its norm folded in is ", w, ", fp16 ends at 65504"),
                "--precision bf16 has the range of float32");
-    step.weight = narrowed(step.weight, type);
+    step.weight = step.weight.to(type);
   }
 }
 

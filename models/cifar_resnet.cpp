@@ -67,7 +67,7 @@ CifarResNet::CifarResNet(int blocks, std::int64_t base, std::int64_t classes, Rn
 std::string CifarResNet::arch() const { return "resnet" + std::to_string(6 * blocks_ + 2); }
 
 Tensor CifarResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
-  Tensor y = bn1_.forward(conv1_.forward(x), true);
+  Tensor y = bn1_.forward(conv1_.forward(entered(x)), true);
   if (taps) taps->push_back(y);
   for (ModuleList<CifarBlock>* stage : stages_) {
     for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);

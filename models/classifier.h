@@ -13,7 +13,7 @@ namespace pen {
 
 struct ClassifierOutput {
   Tensor logits;             // (N,classes)
-  std::vector<Tensor> taps;  // up to five maps (N,Hi,Wi,Ci), finest first, of any strides
+  std::vector<Tensor> taps;  // up to five maps (N,Hi,Wi,Ci), finest first, of any strides; of the type inside
 };
 
 class Classifier : public Module {
@@ -31,10 +31,23 @@ class Classifier : public Module {
   }
   virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
   virtual std::int64_t classes() const = 0;
+  // bf16 or f16 (of a float32 network, learning or not): activations and their gradients from the image to the mean over
+  // it, and the weights that convolutions read there, are of this type. Parameters and their gradients, statistics,
+  // sums, the mean, logits and the image's gradient are float32. f32: all as the network. (A frozen copy has its own:
+  // FreezeOptions::inside.)
+  void set_inside(DType type) { inside_ = type; }
+  DType inside() const { return inside_; }
   // Lists the steps of the evaluation-mode network, for a frozen copy; false: this kind of network has no such list.
   virtual bool describe(FrozenSteps&) const { return false; }
   virtual std::string arch() const = 0;  // with width and classes: what make_classifier builds again, "resnet50"
   virtual double width() const = 0;      // the factor of all channel counts but input and classes
+
+ protected:
+  // Images as the type inside: what a network's forward begins with.
+  Tensor entered(const Tensor& x) const { return is_16_bit(inside_) ? ops::convert(x, inside_) : x; }
+
+ private:
+  DType inside_ = DType::f32;
 };
 
 struct ClassifierOptions {

@@ -65,7 +65,7 @@ bool MobileNet::describe(FrozenSteps& steps) const {
 }
 
 Tensor MobileNet::run(const Tensor& x, std::vector<Tensor>* taps) {
-  Tensor y = x;
+  Tensor y = entered(x);
   for (std::size_t s = 0; s < stages_.size(); ++s)
     for (std::size_t b = 0; b < stages_[s]->size(); ++b) {
       y = (*stages_[s])[b].forward(y);

@@ -69,7 +69,7 @@ ResNet::ResNet(const ResNetShape& shape, Rng& rng)
 Tensor ResNet::stem(const Tensor& x) { return ops::max_pool2d(bn1_.forward(conv1_.forward(x), true), stem_pool); }
 
 Tensor ResNet::run(const Tensor& x, std::vector<Tensor>* taps) {
-  Tensor y = stem(x);
+  Tensor y = stem(entered(x));
   if (taps) taps->push_back(y);
   for (auto& stage : stages_) {
     for (std::size_t b = 0; b < stage->size(); ++b) y = (*stage)[b].forward(y);

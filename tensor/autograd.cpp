@@ -23,7 +23,7 @@ void accumulate(Tensor& sum, Tensor part, const char* where) {
   PEN_CHECK(sum.shape() == part.shape() && sum.dtype() == part.dtype(), "backward of '", where,
             "': a gradient of shape ", to_string(part.shape()), " meets one of shape ", to_string(sum.shape()));
   Tensor out = sum.unique() ? sum : Tensor::empty(sum.shape(), sum.dtype(), sum.device());
-  dispatch(sum.dtype(), where, [&]<class T>() {
+  dispatch16(sum.dtype(), where, [&]<class T>() {
     const T* a = sum.data<T>();
     kernels::add_scaled(context(sum.device()), sum.numel(), 1.0, a, 1.0, part.data<T>(), out.mutable_data<T>());
   });
@@ -182,8 +182,9 @@ void Backward::set(std::size_t input, Tensor gradient) {
   if (edge.node) {
     accumulate(engine_->gradients[edge.node.get()], std::move(gradient), node_->name);
   } else {
-    PEN_CHECK(gradient.shape() == edge.leaf->shape, "backward of '", node_->name, "': gradient ",
-              to_string(gradient.shape()), " for an input of shape ", to_string(edge.leaf->shape));
+    PEN_CHECK(gradient.shape() == edge.leaf->shape && gradient.dtype() == edge.leaf->dtype, "backward of '",
+              node_->name, "': gradient ", to_string(gradient.shape()), " ", name_of(gradient.dtype()),
+              " for an input of shape ", to_string(edge.leaf->shape), " ", name_of(edge.leaf->dtype));
     Tensor sum(std::exchange(edge.leaf->grad, nullptr));
     // What stays in a leaf is its own: dy may be shared with another input, or be the caller's.
     if (!sum.defined() && !gradient.unique()) gradient = gradient.clone();
@@ -203,7 +204,9 @@ Backward::Target Backward::target(std::size_t input, const Shape& shape) {
               " for an input of shape ", to_string(existing.shape()));
     return {existing, kernels::Accum::add};
   }
-  Tensor fresh = Tensor::empty(shape, node_->dtype, node_->device);
+  // Parameters of a node in 16 bit are wider than its result.
+  const DType dtype = edge.leaf ? edge.leaf->dtype : edge.node ? edge.node->dtype : node_->dtype;
+  Tensor fresh = Tensor::empty(shape, dtype, node_->device);
   targets_.emplace_back(input, fresh);
   return {fresh, kernels::Accum::write};
 }

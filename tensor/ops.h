@@ -28,7 +28,10 @@ class WinogradScope {
  private:
   bool before_;
 };
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& options = {});
+// x of 16 bit beside w and b of float32: the products of x and w rounded to x's type, sums in float32, y of x's type;
+// gradients of w and b are of float32. narrow: w as x's type, where the caller keeps such a copy (else it is made here).
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& options = {},
+              const Tensor& narrow = {});
 // The transpose of a convolution in its data: y (N,H,W,C) from x (N,P,Q,K) and w (K,C,R,S) as PyTorch's
 // conv_transpose2d has it, H = (P-1) stride - 2 pad + dilation (R-1) + 1 + output_pad.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& options = {},
@@ -43,7 +46,8 @@ struct NormOptions {
   bool relu = false;  // y = max(norm(x) + residual, 0)
 };
 // Batch norm over all but the last dimension, then + residual (may be undefined), then ReLU. In training the running
-// statistics (C) are updated, the variance with n/(n-1); in evaluation they normalise.
+// statistics (C) are updated, the variance with n/(n-1); in evaluation they normalise. x, residual and y may be of 16
+// bit; everything else, and what is between x and y, is float32 then.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor running_mean, Tensor running_var,
                   const NormOptions& options, const Tensor& residual = {});
 
@@ -52,7 +56,9 @@ struct PoolOptions {
 };
 Tensor max_pool2d(const Tensor& x, const PoolOptions& options);  // ties: first in row-major order
 Tensor avg_pool2d(const Tensor& x, const PoolOptions& options);  // padding is not counted
-Tensor global_avg_pool(const Tensor& x);                         // (N,H,W,C) -> (N,C)
+Tensor global_avg_pool(const Tensor& x);                         // (N,H,W,C) -> (N,C), of float32 if x is of 16 bit
+// x as another type, rounded once (float32 <-> double, bf16, f16), and its gradient as x's.
+Tensor convert(const Tensor& x, DType dtype);
 
 // As PyTorch's interpolate with the output's size given.
 Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width);

@@ -55,15 +55,23 @@ Tensor relu(const Tensor& x) {
       });
 }
 
+// Apart from the others, because it is also there in 16 bit.
 Tensor leaky_relu(const Tensor& x, double slope) {
-  return unary(
-      "leaky_relu", x, Reads::input,
-      [slope](const kernels::Context& ctx, std::int64_t n, const auto* in, auto* out) {
-        kernels::leaky_relu_fwd(ctx, n, slope, in, out);
-      },
-      [slope](const kernels::Context& ctx, std::int64_t n, const auto* in, const auto* dy, auto* dx) {
-        kernels::leaky_relu_bwd(ctx, n, slope, in, dy, dx);
-      });
+  Tensor y = empty_like(x);
+  dispatch16(x.dtype(), "leaky_relu", [&]<class T>() {
+    kernels::leaky_relu_fwd(context(x.device()), x.numel(), slope, x.data<T>(), y.mutable_data<T>());
+  });
+  if (!needs_grad({&x})) return y;
+  record("leaky_relu", y, {x}, [saved = Saved(x), slope](Backward& call) {
+    const Tensor kept = saved.get("leaky_relu");
+    Tensor dx = empty_like(call.dy());
+    dispatch16(dx.dtype(), "leaky_relu", [&]<class T>() {
+      kernels::leaky_relu_bwd(context(dx.device()), dx.numel(), slope, kept.data<T>(),
+                              std::as_const(call.dy()).data<T>(), dx.mutable_data<T>());
+    });
+    call.set(0, std::move(dx));
+  });
+  return y;
 }
 
 namespace {

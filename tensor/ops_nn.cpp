@@ -24,9 +24,9 @@ void bias_gradient(Backward& call, std::size_t input, std::int64_t channels) {
   auto wanted = call.target(input, {channels});
   Tensor& db = wanted.tensor;
   const kernels::Accum accum = wanted.accum;
-  dispatch(db.dtype(), "bias", [&]<class T>() {
+  dispatch16(call.dy().dtype(), "bias", [&]<class T>() {
     kernels::sum_middle(context(db.device()), 1, call.dy().numel() / std::max<std::int64_t>(channels, 1), channels, 1.0,
-                        call.dy().data<T>(), db.mutable_data<T>(), accum);
+                        call.dy().data<T>(), db.template mutable_data<wide_t<T>>(), accum);
   });
 }
 
@@ -74,34 +74,68 @@ kernels::Pool2d pool_dims(const char* op, const Shape& x, const PoolOptions& o) 
   return d;
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o) {
-  const kernels::Conv2d d = conv_dims("conv2d", x, w, o);
+namespace {
+
+// The kernels of a convolution by the type T of its activations. In 16 bit they are those of frozen networks with nothing
+// around them, and the weights that they read are a narrower copy of the ones that learn.
+template <class T>
+void conv_forward(const kernels::Context& ctx, const kernels::Conv2d& d, const Tensor& x, const Tensor& w,
+                  const Tensor& b, Tensor& y) {
+  const auto* bias = b.defined() ? b.data<wide_t<T>>() : nullptr;
+  if constexpr (sizeof(T) == 2)
+    kernels::conv2d_fused_fwd(ctx, d, x.data<T>(), w.data<T>(), bias, nullptr, false, y.mutable_data<T>(), nullptr);
+  else
+    kernels::conv2d_fwd(ctx, d, x.data<T>(), w.data<T>(), bias, y.mutable_data<T>());
+}
+template <class T>
+void conv_backward_data(const kernels::Context& ctx, const kernels::Conv2d& d, const Tensor& dy, const Tensor& w,
+                        Tensor& dx) {
+  if constexpr (sizeof(T) == 2)
+    kernels::conv2d_fused_bwd_data(ctx, d, dy.data<T>(), w.data<T>(), nullptr, nullptr, dx.mutable_data<T>());
+  else
+    kernels::conv2d_bwd_data(ctx, d, dy.data<T>(), w.data<T>(), dx.mutable_data<T>());
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& o, const Tensor& narrow) {
+  const bool narrows = is_16_bit(x.dtype());
+  Tensor read = w;  // by the products
+  if (narrows) {
+    PEN_CHECK(w.dtype() == DType::f32, "conv2d: x is of ", name_of(x.dtype()), ", w of ", name_of(w.dtype()),
+              " and not of float32");
+    read = narrow.defined() ? narrow.detach() : w.to(x.dtype());
+    PEN_CHECK(read.shape() == w.shape(), "conv2d: a narrow copy ", to_string(read.shape()), " of w ",
+              to_string(w.shape()));
+  }
+  kernels::Conv2d d = conv_dims("conv2d", x, read, o);
+  // Weights that learn have no name on a GPU, nor has a copy that was made for this call (name_weights).
+  if (narrows && (!narrow.defined() || (w.requires_grad() && w.device().is_cuda()))) d.weight_key = d.weight_owner = 0;
   if (b.defined())
-    PEN_CHECK(b.shape() == Shape{d.k}, "conv2d: bias ", to_string(b.shape()), " for ", d.k, " output channels");
+    PEN_CHECK(b.shape() == Shape{d.k} && b.dtype() == w.dtype(), "conv2d: bias ", to_string(b.shape()), " ",
+              name_of(b.dtype()), " for ", d.k, " output channels of ", name_of(w.dtype()), " weights");
   Tensor y = empty_with(x, {d.n, d.p, d.q, d.k});
-  dispatch(x.dtype(), "conv2d", [&]<class T>() {
-    kernels::conv2d_fwd(context(x.device()), d, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
-                        y.mutable_data<T>());
-  });
+  dispatch16(x.dtype(), "conv2d", [&]<class T>() { conv_forward<T>(context(x.device()), d, x, read, b, y); });
   if (!needs_grad({&x, &w, &b})) return y;
   // Weights are read for dx, the input for dw: what is not needed is not kept.
-  const Saved sx(w.requires_grad() ? x : Tensor()), sw(x.requires_grad() ? w : Tensor());
+  const Saved sx(w.requires_grad() ? x : Tensor()), sw(x.requires_grad() ? read : Tensor());
   record("conv2d", y, {x, w, b}, [d, sx, sw, w_shape = w.shape(), x_shape = x.shape()](Backward& call) {
     const Tensor& dy = call.dy();
-    dispatch(dy.dtype(), "conv2d", [&]<class T>() {
+    dispatch16(dy.dtype(), "conv2d", [&]<class T>() {
+      const kernels::Context ctx = context(dy.device());
       if (call.wants(1)) {
         const Tensor saved = sx.get("conv2d");
         auto wanted = call.target(1, w_shape);
         Tensor& dw = wanted.tensor;
         const kernels::Accum accum = wanted.accum;
-        kernels::conv2d_bwd_weight(context(dy.device()), d, saved.data<T>(), dy.data<T>(),
-                                   dw.template mutable_data<T>(), accum);
+        kernels::conv2d_bwd_weight(ctx, d, saved.data<T>(), dy.data<T>(), dw.template mutable_data<wide_t<T>>(),
+                                   accum);
       }
       bias_gradient(call, 2, d.k);
       if (call.wants(0)) {
         const Tensor saved = sw.get("conv2d");
         Tensor dx = empty_with(dy, x_shape);
-        kernels::conv2d_bwd_data(context(dy.device()), d, dy.data<T>(), saved.data<T>(), dx.mutable_data<T>());
+        conv_backward_data<T>(ctx, d, dy, saved, dx);
         call.set(0, std::move(dx));
       }
     });
@@ -209,7 +243,7 @@ Tensor max_pool2d(const Tensor& x, const PoolOptions& o) {
   Tensor y = empty_with(x, {d.n, d.p, d.q, d.c});
   const bool recorded = needs_grad({&x});
   Tensor index = recorded ? Tensor::empty(y.shape(), DType::u8, x.device()) : Tensor();
-  dispatch(x.dtype(), "max_pool2d", [&]<class T>() {
+  dispatch16(x.dtype(), "max_pool2d", [&]<class T>() {
     kernels::max_pool_fwd(context(x.device()), d, x.data<T>(), y.mutable_data<T>(),
                           recorded ? index.mutable_data<std::uint8_t>() : nullptr);
   });
@@ -217,7 +251,7 @@ Tensor max_pool2d(const Tensor& x, const PoolOptions& o) {
   record("max_pool2d", y, {x}, [d, index = Saved(index), shape = x.shape()](Backward& call) {
     Tensor dx = empty_with(call.dy(), shape);
     const Tensor places = index.get("max_pool2d");
-    dispatch(dx.dtype(), "max_pool2d", [&]<class T>() {
+    dispatch16(dx.dtype(), "max_pool2d", [&]<class T>() {
       kernels::max_pool_bwd(context(dx.device()), d, call.dy().data<T>(), places.data<std::uint8_t>(),
                             dx.mutable_data<T>());
     });
@@ -246,20 +280,29 @@ Tensor global_avg_pool(const Tensor& x) {
   check_dims("global_avg_pool", "x", x, 4);
   const std::int64_t n = x.size(0), area = x.size(1) * x.size(2), c = x.size(3);
   PEN_CHECK(area > 0, "global_avg_pool: x has shape ", to_string(x.shape()));
-  Tensor y = empty_with(x, {n, c});
+  Tensor y = Tensor::empty({n, c}, wide_of_type(x.dtype()), x.device());
   const double share = 1.0 / static_cast<double>(area);
-  dispatch(x.dtype(), "global_avg_pool", [&]<class T>() {
-    kernels::sum_middle(context(x.device()), n, area, c, share, x.data<T>(), y.mutable_data<T>(),
+  dispatch16(x.dtype(), "global_avg_pool", [&]<class T>() {
+    kernels::sum_middle(context(x.device()), n, area, c, share, x.data<T>(), y.template mutable_data<wide_t<T>>(),
                         kernels::Accum::write);
   });
   if (!needs_grad({&x})) return y;
-  record("global_avg_pool", y, {x}, [n, area, c, share, shape = x.shape()](Backward& call) {
-    Tensor dx = empty_with(call.dy(), shape);
-    dispatch(dx.dtype(), "global_avg_pool", [&]<class T>() {
-      kernels::spread_middle(context(dx.device()), n, area, c, share, call.dy().data<T>(), dx.mutable_data<T>());
+  record("global_avg_pool", y, {x}, [n, area, c, share, shape = x.shape(), type = x.dtype()](Backward& call) {
+    Tensor dx = Tensor::empty(shape, type, call.dy().device());
+    dispatch16(type, "global_avg_pool", [&]<class T>() {
+      kernels::spread_middle(context(dx.device()), n, area, c, share,
+                             std::as_const(call.dy()).template data<wide_t<T>>(), dx.mutable_data<T>());
     });
     call.set(0, std::move(dx));
   });
+  return y;
+}
+
+Tensor convert(const Tensor& x, DType dtype) {
+  if (dtype == x.dtype()) return x;
+  Tensor y = x.to(dtype);
+  if (needs_grad({&x}))
+    record("convert", y, {x}, [from = x.dtype()](Backward& call) { call.set(0, call.dy().to(from)); });
   return y;
 }
 
@@ -322,7 +365,7 @@ Tensor concat_channels(const std::vector<Tensor>& parts) {
   Shape shape = parts[0].shape();
   shape.back() = total;
   Tensor y = empty_with(parts[0], shape);
-  dispatch(y.dtype(), "concat_channels", [&]<class T>() {
+  dispatch16(y.dtype(), "concat_channels", [&]<class T>() {
     std::int64_t at = 0;
     for (const Tensor& p : parts) {
       kernels::copy_columns(context(y.device()), rows, p.size(-1), p.data<T>(), p.size(-1), 0, y.mutable_data<T>(),
@@ -338,7 +381,7 @@ Tensor concat_channels(const std::vector<Tensor>& parts) {
       Shape part = shape;
       part.back() = widths[i];
       Tensor dx = empty_with(call.dy(), part);
-      dispatch(dx.dtype(), "concat_channels", [&]<class T>() {
+      dispatch16(dx.dtype(), "concat_channels", [&]<class T>() {
         kernels::copy_columns(context(dx.device()), rows, widths[i], call.dy().data<T>(), total, at,
                               dx.mutable_data<T>(), widths[i], 0, kernels::Accum::write);
       });

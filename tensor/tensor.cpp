@@ -168,6 +168,18 @@ Tensor Tensor::to(Device target) const {
 
 Tensor Tensor::to(DType target) const {
   if (target == dtype()) return *this;
+  if ((dtype() == DType::f32 && is_16_bit(target)) || (is_16_bit(dtype()) && target == DType::f32)) {
+    Tensor out = empty(shape(), target, device());
+    dispatch16(target == DType::f32 ? dtype() : target, "to", [&]<class T>() {
+      if constexpr (sizeof(T) == 2) {
+        if (target == DType::f32)
+          kernels::widen(context(device()), numel(), data<T>(), out.mutable_data<float>());
+        else
+          kernels::narrow(context(device()), numel(), data<float>(), out.mutable_data<T>());
+      }
+    });
+    return out;
+  }
   PEN_CHECK((dtype() == DType::f32 && target == DType::f64) || (dtype() == DType::f64 && target == DType::f32),
             "no conversion from ", name_of(dtype()), " to ", name_of(target));
   // Conversions only serve checks and files, so they may pass by the CPU.

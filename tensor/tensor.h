@@ -71,7 +71,7 @@ class Tensor {
   Tensor detach() const;
   Tensor clone() const;  // a copy without history
   Tensor to(Device device) const;
-  Tensor to(DType dtype) const;         // float32 <-> double, rounded once; no history
+  Tensor to(DType dtype) const;         // float32 <-> double, bf16 or f16, rounded once; no history
   void copy_from(const Tensor& other);  // same shape and dtype; counts as a modification
   // The same elements under another shape (no history; ops::reshape keeps it). An Error if the sizes differ.
   Tensor view(Shape shape) const;
@@ -120,13 +120,25 @@ decltype(auto) dispatch(DType dtype, const char* what, F&& f) {
   return f.template operator()<float>();
 }
 
+inline bool is_16_bit(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
+// What sums, biases and parameters are of beside activations of this type: f32 beside 16 bit.
+inline DType wide_of_type(DType dtype) { return is_16_bit(dtype) ? DType::f32 : dtype; }
+
+// dispatch(), and <bf16>() or <f16>() for those.
+template <class F>
+decltype(auto) dispatch16(DType dtype, const char* what, F&& f) {
+  if (dtype == DType::bf16) return f.template operator()<bf16>();
+  if (dtype == DType::f16) return f.template operator()<f16>();
+  return dispatch(dtype, what, f);
+}
+
 // How the process computes. math and deterministic are for GPUs (kernels::Context) and change nothing on the CPU.
 struct ComputePolicy {
   kernels::Math math = kernels::Math::fp32;
   bool deterministic = true;
-  DType frozen = DType::f32;  // of activations inside frozen float32 networks: f32, bf16 or f16
+  DType frozen = DType::f32;  // of activations inside float32 classifiers, frozen or learning: f32, bf16 or f16
 };
-// What --precision calls the type inside frozen networks: "fp32", "bf16", "fp16".
+// What --precision calls the type inside classifiers: "fp32", "bf16", "fp16".
 const char* precision_of(DType frozen);
 void set_compute_policy(ComputePolicy policy);
 ComputePolicy compute_policy();

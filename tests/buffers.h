@@ -79,6 +79,14 @@ class Buffers : public Arena {
   wide_t<real>* out_wide(const std::string& name, std::int64_t n) {
     return as<wide_t<real>>(add(name, wide_type, n, Role::output));
   }
+  // Written or added to, as the kernel's Accum says; see accumulated.
+  wide_t<real>* accumulated_wide(const std::string& name, std::int64_t n, kernels::Accum accum) {
+    if (accum == kernels::Accum::write) return out_wide(name, n);
+    return as<wide_t<real>>(add(name, wide_type, n, Role::both, draw(name, wide_type, n, -2, 2)));
+  }
+  wide_t<real>* optional_accumulated_wide(const std::string& name, std::int64_t n, kernels::Accum accum) {
+    return wanted() ? accumulated_wide(name, n, accum) : nullptr;
+  }
   // Integers in [0, below).
   const std::int64_t* in_ids(const std::string& name, std::int64_t n, std::int64_t below) {
     return as<std::int64_t>(
@@ -119,9 +127,6 @@ class Buffers : public Arena {
   }
   // Outputs that may be null ("not wanted").
   real* optional(const std::string& name, std::int64_t n) { return wanted() ? out(name, n) : nullptr; }
-  real* optional_accumulated(const std::string& name, std::int64_t n, kernels::Accum accum) {
-    return wanted() ? accumulated(name, n, accum) : nullptr;
-  }
   std::uint8_t* optional_bytes(const std::string& name, std::int64_t n) {
     return wanted() ? as<std::uint8_t>(add(name, DType::u8, n, Role::output)) : nullptr;
   }

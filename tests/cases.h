@@ -75,12 +75,24 @@ class Registry {
     add(kernel, variant + " add", tolerance, [body](auto& b) -> Call { return body(b, Accum::add); }).adds_to =
         kernel + " " + variant;
   }
+  template <class Body>
+  void add_both16(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
+    add16(kernel, variant, tolerance, [body](auto& b) -> Call { return body(b, Accum::write); });
+    add16(kernel, variant + " add", tolerance, [body](auto& b) -> Call { return body(b, Accum::add); }).adds_to =
+        kernel + " " + variant;
+  }
   // Two cases from body(buffers, in_place): the second must give the bits of the first.
   template <class Body>
   void add_in_place(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
     add(kernel, variant, tolerance, [body](auto& b) -> Call { return body(b, false); });
     add(kernel, variant + " in place", tolerance, [body](auto& b) -> Call { return body(b, true); }).equal_bits_with =
         kernel + " " + variant;
+  }
+  template <class Body>
+  void add_in_place16(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
+    add16(kernel, variant, tolerance, [body](auto& b) -> Call { return body(b, false); });
+    add16(kernel, variant + " in place", tolerance, [body](auto& b) -> Call { return body(b, true); })
+        .equal_bits_with = kernel + " " + variant;
   }
   std::vector<Case> cases;
 };

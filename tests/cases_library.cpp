@@ -94,10 +94,11 @@ namespace {
 
 void add_weight_gradient(Registry& reg, const std::string& name, const Conv2d& d) {
   const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
-  reg.add_both("conv2d_bwd_weight", name, product, [=](auto& b, Accum accum) -> Call {
+  reg.add_both16("conv2d_bwd_weight", name, product, [=](auto& b, Accum accum) -> Call {
     const auto* x = b.in("x", nx);
     const auto* dy = b.in("dy", ny);
-    auto* dw = d.n == 0 && accum == Accum::write ? b.out_zero("dw", nw) : b.accumulated("dw", nw, accum);
+    auto* dw = b.accumulated_wide("dw", nw, accum);
+    if (d.n == 0 && accum == Accum::write) b.zeros_are_right();
     return [=](const Context& ctx) { conv2d_bwd_weight(ctx, d, x, dy, dw, accum); };
   });
 }
@@ -154,33 +155,33 @@ void add_batch_norm(Registry& reg) {
   for (const Rows d : {Rows{2, 1}, Rows{35, 6}, Rows{4099, 3}, Rows{130, 64}}) {
     const int64_t n = d.rows * d.c;
     for (const int what : {0, 1, 2, 3})
-      reg.add("batch_norm_fwd", str(d.rows, "x", d.c, what & 1 ? ", residual" : "", what & 2 ? ", ReLU" : ""), product,
+      reg.add16("batch_norm_fwd", str(d.rows, "x", d.c, what & 1 ? ", residual" : "", what & 2 ? ", ReLU" : ""), product,
               [=](auto& b) -> Call {
                 const auto* x = b.in("x", n, -1, 3);
                 const auto* residual = what & 1 ? b.in("residual", n) : nullptr;
-                const auto* gamma = b.in("gamma", d.c, 0.5, 2);
-                const auto* beta = b.in("beta", d.c);
+                const auto* gamma = b.in_wide("gamma", d.c, 0.5, 2);
+                const auto* beta = b.in_wide("beta", d.c);
                 auto* y = b.out("y", n);
-                auto* mean = b.out("mean", d.c);
-                auto* var = b.out("var", d.c);
+                auto* mean = b.out_wide("mean", d.c);
+                auto* var = b.out_wide("var", d.c);
                 return [=](const Context& ctx) {
                   batch_norm_fwd(ctx, d, 1e-5, x, residual, gamma, beta, (what & 2) != 0, y, mean, var);
                 };
               });
     for (const bool relu : {false, true})
-      reg.add_both("batch_norm_bwd", str(d.rows, "x", d.c, relu ? ", ReLU" : ""), product,
+      reg.add_both16("batch_norm_bwd", str(d.rows, "x", d.c, relu ? ", ReLU" : ""), product,
                    [=](auto& b, Accum accum) -> Call {
                      const auto* x = b.in("x", n, -1, 3);
                      const auto* dy = b.in("dy", n);
                      const auto* y = relu ? b.in("y", n) : nullptr;
-                     const auto* gamma = b.in("gamma", d.c, 0.5, 2);
+                     const auto* gamma = b.in_wide("gamma", d.c, 0.5, 2);
                      // Not this batch's own statistics: the formula takes mean and var as given.
-                     const auto* mean = b.in("mean", d.c, 0.5, 1.5);
-                     const auto* var = b.in("var", d.c, 0.5, 2);
+                     const auto* mean = b.in_wide("mean", d.c, 0.5, 1.5);
+                     const auto* var = b.in_wide("var", d.c, 0.5, 2);
                      auto* dx = b.optional("dx", n);
                      auto* dresidual = b.optional("dresidual", n);
-                     auto* dgamma = b.optional_accumulated("dgamma", d.c, accum);
-                     auto* dbeta = b.optional_accumulated("dbeta", d.c, accum);
+                     auto* dgamma = b.optional_accumulated_wide("dgamma", d.c, accum);
+                     auto* dbeta = b.optional_accumulated_wide("dbeta", d.c, accum);
                      return [=](const Context& ctx) {
                        batch_norm_bwd(ctx, d, 1e-5, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);
                      };

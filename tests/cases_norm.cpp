@@ -25,50 +25,50 @@ void add_norm_eval(Registry& reg) {
     const int64_t n = d.rows * d.c;
     for (const bool relu : {false, true}) {
       const std::string shape = str(d.rows, "x", d.c, relu ? " relu" : "");
-      reg.add_in_place("norm_eval_fwd", shape, elementwise, [=](auto& b, bool place) -> Call {
+      reg.add_in_place16("norm_eval_fwd", shape, elementwise, [=](auto& b, bool place) -> Call {
         auto* y = place ? b.inout("x", n) : nullptr;
         const auto* x = place ? y : b.in("x", n);
-        const auto* scale = b.in("scale", d.c);
-        const auto* shift = b.in("shift", d.c);
+        const auto* scale = b.in_wide("scale", d.c);
+        const auto* shift = b.in_wide("shift", d.c);
         const decltype(x) none = nullptr;
         if (!place) y = b.out("y", n);
         return [=](const Context& ctx) { norm_eval_fwd(ctx, d, x, scale, shift, none, relu, y); };
       });
-      reg.add_in_place("norm_eval_fwd", shape + " residual", elementwise, [=](auto& b, bool place) -> Call {
+      reg.add_in_place16("norm_eval_fwd", shape + " residual", elementwise, [=](auto& b, bool place) -> Call {
         const auto* x = b.in("x", n);
-        const auto* scale = b.in("scale", d.c);
-        const auto* shift = b.in("shift", d.c);
+        const auto* scale = b.in_wide("scale", d.c);
+        const auto* shift = b.in_wide("shift", d.c);
         auto* y = place ? b.inout("residual", n) : nullptr;
         const auto* residual = place ? y : b.in("residual", n);
         if (!place) y = b.out("y", n);
         return [=](const Context& ctx) { norm_eval_fwd(ctx, d, x, scale, shift, residual, relu, y); };
       });
-      reg.add("norm_eval_bwd", shape, elementwise, [=](auto& b) -> Call {
+      reg.add16("norm_eval_bwd", shape, elementwise, [=](auto& b) -> Call {
         const auto* dy = b.in("dy", n);
         const auto* y = b.in("y", n);
-        const auto* scale = b.in("scale", d.c);
+        const auto* scale = b.in_wide("scale", d.c);
         auto* dx = b.optional("dx", n);
         auto* dresidual = b.optional("dresidual", n);
         return [=](const Context& ctx) { norm_eval_bwd(ctx, d, dy, y, scale, relu, dx, dresidual); };
       });
-      reg.add("norm_eval_bwd", shape + " in place", elementwise,
+      reg.add16("norm_eval_bwd", shape + " in place", elementwise,
               [=](auto& b) -> Call {
                 auto* dx = b.inout("dy", n);
                 const auto* y = b.in("y", n);
-                const auto* scale = b.in("scale", d.c);
+                const auto* scale = b.in_wide("scale", d.c);
                 auto* dresidual = b.out("dresidual", n);
                 return [=](const Context& ctx) { norm_eval_bwd(ctx, d, dx, y, scale, relu, dx, dresidual); };
               })
           .equal_bits_with = "norm_eval_bwd " + shape;
-      reg.add_both("norm_eval_bwd_param", shape, summed, [=](auto& b, Accum accum) -> Call {
+      reg.add_both16("norm_eval_bwd_param", shape, summed, [=](auto& b, Accum accum) -> Call {
         const auto* x = b.in("x", n);
         const auto* dy = b.in("dy", n);
         const auto* y = b.in("y", n);
-        const auto* mean = b.in("mean", d.c);
-        const auto* var = b.in("var", d.c, 0.1, 2);
-        auto* dgamma = b.optional_accumulated("dgamma", d.c, accum);
+        const auto* mean = b.in_wide("mean", d.c);
+        const auto* var = b.in_wide("var", d.c, 0.1, 2);
+        auto* dgamma = b.optional_accumulated_wide("dgamma", d.c, accum);
         if (d.rows == 0) b.zeros_are_right();
-        auto* dbeta = b.optional_accumulated("dbeta", d.c, accum);
+        auto* dbeta = b.optional_accumulated_wide("dbeta", d.c, accum);
         if (d.rows == 0) b.zeros_are_right();
         return [=](const Context& ctx) {
           norm_eval_bwd_param(ctx, d, 1e-5, x, dy, y, mean, var, relu, dgamma, dbeta, accum);

@@ -54,11 +54,19 @@ void add_activations(Registry& reg) {
   unary_backward(reg, PEN_BACKWARD(abs_bwd, "x"));
   unary_backward(reg, PEN_BACKWARD(square_bwd, "x"));
   unary_backward(reg, PEN_BACKWARD(reciprocal_bwd, "y"));
-  unary(reg, "leaky_relu_fwd", elementwise,
-        [](const Context& c, int64_t n, const auto* x, auto* y) { leaky_relu_fwd(c, n, 0.2, x, y); });
-  unary_backward(reg, "leaky_relu_bwd", "x", [](const Context& c, int64_t n, const auto* x, const auto* dy, auto* dx) {
-    leaky_relu_bwd(c, n, 0.2, x, dy, dx);
-  });
+  for (const int64_t n : sizes) {
+    reg.add16("leaky_relu_fwd", str(n), elementwise, [=](auto& b) -> Call {
+      const auto* x = b.in("x", n);
+      auto* y = b.out("y", n);
+      return [=](const Context& c) { leaky_relu_fwd(c, n, 0.2, x, y); };
+    });
+    reg.add16("leaky_relu_bwd", str(n), elementwise, [=](auto& b) -> Call {
+      const auto* x = b.in("x", n);
+      const auto* dy = b.in("dy", n);
+      auto* dx = b.out("dx", n);
+      return [=](const Context& c) { leaky_relu_bwd(c, n, 0.2, x, dy, dx); };
+    });
+  }
   unary(reg, "step_at", exact, [](const Context& c, int64_t n, const auto* x, auto* y) { step_at(c, n, 0.3, x, y); });
   for (const ReluRule rule : {ReluRule::standard, ReluRule::guided, ReluRule::deconvnet})
     for (const int64_t n : sizes)

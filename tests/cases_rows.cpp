@@ -51,7 +51,7 @@ void add_moves(Registry& reg) {
     });
     // What lies beside the block keeps its values.
     for (const Accum accum : {Accum::write, Accum::add})
-      reg.add("copy_columns", shape + (accum == Accum::add ? " add" : ""), elementwise, [=](auto& b) -> Call {
+      reg.add16("copy_columns", shape + (accum == Accum::add ? " add" : ""), elementwise, [=](auto& b) -> Call {
         const int64_t x_ld = d.c + 3, y_ld = d.c + 4;
         const auto* x = b.in("x", d.rows * x_ld);
         auto* y = b.inout("y", d.rows * y_ld);

@@ -97,9 +97,8 @@ void resolve(BenchOptions& options, OptionValues& values) {
   only_for(is("wsol"), {"maps"});
   rules::check_input_size(options.input_size);
   rules::check_taps(options.masker_use_layers);
-  PEN_CHECK_AS(usage, !options.is_16_bit() || (is("step") && options.mode != "ca" && options.fuse), "--precision ",
-               options.precision,
-               " is for frozen classifiers: bench step with --mode fix or infer, not with --fuse false");
+  PEN_CHECK_AS(usage, !options.is_16_bit() || (is("step") && (options.mode == "ca" || options.fuse)), "--precision ",
+               options.precision, " is for bench step, and in --mode fix and infer not with --fuse false");
   memory_modes(options);
   PEN_CHECK_AS(usage, !options.batches.empty(), "--batches: the list is empty");
   for (std::size_t i = 1; i < options.batches.size(); ++i)

@@ -32,14 +32,21 @@ void log_results(const Tensor& loss, const Tensor& logits, const StepBatch& batc
   });
 }
 
-LateLog fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& batch, double smoothing) {
+LateLog fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& batch, const FitOptions& o) {
   classifier.train();
   optimizer.zero_grad();
   const Tensor logits = classifier.logits(batch.images);
-  const Tensor loss = ops::mean(ops::cross_entropy(logits, label_ids(batch, classifier.classes()), smoothing));
-  backward(loss);
-  optimizer.step(update_control({loss.detach()}));
+  const Tensor loss = ops::mean(ops::cross_entropy(logits, label_ids(batch, classifier.classes()), o.label_smoothing));
+  const double scale = classifier.inside() == DType::f16 ? o.loss_scale : 1;
+  backward_scaled(loss, scale);
   LateLog log(batch.images.device());
+  Tensor control = update_control({loss.detach()});
+  if (scale != 1) {
+    log.add("overflow", {require_finite(gradients_of(optimizer.parameters()), control)},
+            [](const LateLog::Elements& e) { return std::isfinite(e[0][0]) ? 0.0 : 1.0; });
+    control = rescaled(control, 1 / scale);
+  }
+  optimizer.step(control);
   log_results(loss, logits, batch, log);
   log.add("lr", optimizer.lr);
   log.send();
@@ -77,7 +84,7 @@ std::optional<StepMemory> rehearse(const FitOptions& o,
     Sgd optimizer(network->parameters(), o.lr, o.momentum, o.weight_decay);
     memory = measure_step_memory(
         o.input_size, device, start, static_cast<std::uint64_t>(held) * sizeof(float),
-        [&](const StepBatch& batch, std::int64_t) { fit_step(*network, optimizer, batch, o.label_smoothing).read(); });
+        [&](const StepBatch& batch, std::int64_t) { fit_step(*network, optimizer, batch, o).read(); });
   }
   release_cached_memory(device);
   return memory;
@@ -111,6 +118,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
                    " classes, '", weights, "' ", network->classes());
     }
     network->to(device);
+    network->set_inside(compute_policy().frozen);
     return network;
   };
   const std::optional<StepMemory> memory = rehearse(o, open_network, device);
@@ -169,7 +177,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
     log_plan(
         {o.batch_size, o.input_size, o.epochs * train.batches_per_epoch(), device, static_cast<std::uint64_t>(o.seed)},
         [&](const StepBatch& batch, std::int64_t, Rng&) {
-          fit_step(*classifier, optimizer, batch, o.label_smoothing).read();
+          fit_step(*classifier, optimizer, batch, o).read();
         });
     return RunEnd::finished;
   }
@@ -179,7 +187,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   const std::int64_t per_epoch = train.batches_per_epoch();
   hooks.train = [&](const StepBatch& batch, std::int64_t, std::int64_t step, Rng&) {
     optimizer.lr = scheduled_rate(o, step, per_epoch);
-    return fit_step(*classifier, optimizer, batch, o.label_smoothing);
+    return fit_step(*classifier, optimizer, batch, o);
   };
   if (val) {
     hooks.validate = [&](const StepBatch& batch, Rng&) { return validation_step(*classifier, batch); };

@@ -50,6 +50,8 @@ OptionTable make_table() {
   table.add("weight_decay", &F::weight_decay, "L2, added to the gradient").at_least(0);
   table.add("label_smoothing", &F::label_smoothing, "share of the target spread over all classes").between(0, 1);
 
+  add_loss_scale_option(table);
+
   add_save_options(table);
   add_training_data_options(table);
   add_compute_options(table);
@@ -66,6 +68,7 @@ const OptionTable& fit_options() {
 
 void resolve(FitOptions& options, OptionValues& values) {
   rules::check_effect(values, options.schedule == "step", {"lrde"}, "the schedule is cosine");
+  check_loss_scale(values, options.precision, options.loss_scale);
   resolve_reading_options(values, options);
   rules::check_input_size(options.input_size);
   rules::check_run_name(options.name, options.resume);

@@ -9,7 +9,7 @@
 
 namespace pen {
 
-struct FitOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions {
+struct FitOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions, LossScaleOptions {
   // Run
   std::string train_json, val_json, output_path;
   std::string name = "classifier";

@@ -124,16 +124,30 @@ Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters
   return out;
 }
 
-Tensor require_finite(const Tensor& gradient, Tensor& control) {
-  const kernels::Context ctx = context(gradient.device());
-  Tensor squares = Tensor::zeros({1}, DType::f64, gradient.device());
-  dispatch(gradient.dtype(), "require_finite", [&]<class T>() {
-    kernels::sum_squares(ctx, gradient.numel(), gradient.data<T>(), squares.mutable_data<double>(),
-                         kernels::Accum::write);
-  });
+Tensor require_finite(const std::vector<Tensor>& gradients, Tensor& control) {
+  const kernels::Context ctx = context(control.device());
+  Tensor squares = Tensor::zeros({1}, DType::f64, control.device());
+  for (const Tensor& g : gradients)
+    dispatch(g.dtype(), "require_finite", [&]<class T>() {
+      kernels::sum_squares(ctx, g.numel(), g.data<T>(), squares.mutable_data<double>(), kernels::Accum::add);
+    });
   kernels::update_control(ctx, 1, std::as_const(squares).data<double>(), std::numeric_limits<double>::infinity(),
                           control.mutable_data<double>(), kernels::Accum::add);
   return squares;
+}
+
+std::vector<Tensor> gradients_of(const std::vector<NamedTensor>& parameters) {
+  std::vector<Tensor> out;
+  for (const NamedTensor& p : parameters)
+    if (Tensor g = p.tensor.grad(); g.defined()) out.push_back(std::move(g));
+  return out;
+}
+
+Tensor rescaled(const Tensor& control, double factor) {
+  Tensor out = control.clone();
+  double* const scale = out.mutable_data<double>() + kernels::control_scale;
+  kernels::affine(context(out.device()), 1, factor, 0.0, scale, scale);
+  return out;
 }
 
 }  // namespace pen

@@ -77,13 +77,7 @@ OptionTable make_table() {
       "in; false: layer by layer, the same up to rounding");
   table.add("winograd", &T::winograd,
             "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
-  table
-      .add(
-          "loss_scale", &T::loss_scale,
-          "--precision fp16: what gradients inside the classifier are multiplied by, a power of two (what leaves it is "
-          "divided in float32); a step whose gradient overflows updates nothing")
-      .between(1, 16777216)
-      .changes_on_resume();
+  add_loss_scale_option(table);
 
   table.group("Masker");
   table

@@ -13,7 +13,7 @@
 
 namespace pen {
 
-struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions {
+struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions, LossScaleOptions {
   // Run
   std::string train_json, val_json, output_path;
   std::string name = "random";
@@ -28,7 +28,6 @@ struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptio
   bool fixed_classifier = false;
   bool fuse = true;
   bool winograd = true;
-  double loss_scale = 1024;
 
   // Masker
   std::vector<std::int64_t> masker_use_layers = {0, 1, 2, 3, 4};

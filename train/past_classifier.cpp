@@ -26,6 +26,7 @@ void PastClassifier::load(const std::vector<NamedTensor>& state, const Classifie
     network_ = load_classifier(stored);
     network_->to(like.device());
     network_->to(like.dtype());
+    network_->set_inside(like.inside());
   }
   load_state(*network_, state, "zoo");
   network_->set_requires_grad(false);
@@ -44,7 +45,7 @@ Classifier& PastClassifier::with(const std::vector<NamedTensor>& state, const Cl
   if (!options_.fuse) return *network_;
   std::unique_ptr<Classifier> frozen;
   try {
-    frozen = freeze(*network_, {.winograd = options_.winograd});
+    frozen = freeze(*network_, {.winograd = options_.winograd, .gradient_scale = options_.gradient_scale});
   } catch (const OutOfMemory&) {
     throw;
   } catch (const Error&) {

@@ -13,6 +13,7 @@ namespace pen {
 struct PastClassifierOptions {
   bool fuse = true;  // as one operation (models/frozen_classifier.h); false: layer by layer
   bool winograd = true;
+  double gradient_scale = 1024;  // FreezeOptions::gradient_scale
   // Frozen forms are kept for the next time that their state is drawn, of the states drawn last, in at most so many
   // bytes (about as many as their weights have) but at least one. ResNet-50 has 100 MB.
   std::int64_t most_bytes = std::int64_t{2} << 30;

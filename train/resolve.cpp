@@ -163,12 +163,9 @@ void resolve(TrainOptions& options, OptionValues& values) {
   check_effect(values, options.fixed_classifier || options.zoo_mode == "historic", {"fuse"},
                "the classifier is trained");
   check_effect(values, options.fuse || !options.fixed_classifier, {"winograd"}, "--fuse is false");
-  PEN_CHECK_AS(usage, !options.is_16_bit() || (options.fixed_classifier && options.fuse), "--precision ",
-               options.precision, " is for frozen classifiers: it needs --fixed_classifier and not --fuse false");
-  check_effect(values, options.precision == "fp16", {"loss_scale"}, "--precision is not fp16");
-  int exponent = 0;
-  PEN_CHECK_AS(usage, std::frexp(options.loss_scale, &exponent) == 0.5, "--loss_scale ", options.loss_scale,
-               " is not a power of two");
+  PEN_CHECK_AS(usage, !options.is_16_bit() || !options.fixed_classifier || options.fuse, "--precision ",
+               options.precision, " with --fixed_classifier is for its frozen form, and --fuse is false");
+  check_loss_scale(values, options.precision, options.loss_scale);
   check_effect(values, !options.fixed_classifier, {"save_freq", "f_size", "lr", "momentum"}, "the classifier is fixed");
   rules::check_input_size(options.input_size);
   PEN_CHECK_AS(usage, !options.do_val || !options.val_json.empty(), "--do_val needs --val_json");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/options.h"
 #include "train/reading_options.h"
@@ -51,5 +52,22 @@ void add_training_data_options(OptionsOf<T>& table) {
       .between(0, 1);
   table.add("overfit_one_batch", &D::overfit_one_batch, "train on the first batch only, again and again (a check)");
 }
+
+// Of --precision fp16.
+struct LossScaleOptions {
+  double loss_scale = 1024;
+};
+
+template <class T>
+void add_loss_scale_option(OptionsOf<T>& table) {
+  table
+      .add("loss_scale", &LossScaleOptions::loss_scale,
+           "--precision fp16: what gradients inside the classifier are multiplied by, a power of two (what leaves it is "
+           "divided in float32); a step whose gradient overflows updates nothing")
+      .between(1, 16777216)
+      .changes_on_resume();
+}
+// Neither without effect nor anything but a power of two: usage errors.
+void check_loss_scale(const OptionValues& values, const std::string& precision, double scale);
 
 }  // namespace pen

@@ -43,7 +43,20 @@ class ModeScope {
   bool before_;
 };
 
+// Each element says whether what overflowed inside a classifier in fp16 has reached it: such a sum is not finite.
+void log_overflow(const std::vector<Tensor>& sums, LateLog& log) {
+  log.add("overflow", sums, [](const LateLog::Elements& e) {
+    bool finite = true;
+    for (const auto& sum : e) finite = finite && std::isfinite(sum[0]);
+    return finite ? 0.0 : 1.0;
+  });
+}
+
 }  // namespace
+
+void backward_scaled(const Tensor& loss, double scale, const BackwardOptions& options) {
+  backward(loss, scale == 1 ? Tensor() : Tensor::full(loss.shape(), scale, loss.dtype(), loss.device()), options);
+}
 
 Tensor label_ids(const StepBatch& batch, std::int64_t classes) {
   for (const std::int64_t label : batch.labels)
@@ -64,6 +77,7 @@ struct TrainStep::Clean {
   std::vector<Tensor> taps;  // detached: the masker does not train the classifier
   Tensor predicted;          // (N) classes
   Tensor loss;               // scalar, without history
+  Tensor squares;            // of its gradients in fp16, see require_finite; undefined: nobody asked
 };
 
 // One masked side.
@@ -86,12 +100,19 @@ TrainStep::TrainStep(const TrainOptions& options, Classifier& classifier, Masker
       criterion_in_(make_criterion(options, MaskSide::in, classifier.classes())),
       criterion_out_(make_criterion(options, MaskSide::out, classifier.classes())),
       zoo_(options.zoo_mode == "historic" ? static_cast<std::size_t>(options.f_size) : 0),
-      past_({.fuse = options.fuse, .winograd = options.winograd}) {
+      past_({.fuse = options.fuse, .winograd = options.winograd, .gradient_scale = options.loss_scale}) {
   if (!options.do_infill_for_mask_in && !options.do_infill_for_mask_out) infilling_.emplace(options, nullptr, nullptr);
   if (options.fixed_classifier) {
     classifier.set_requires_grad(false);
     classifier.eval();
+  } else if (classifier.dtype() == DType::f32) {
+    classifier.set_inside(compute_policy().frozen);
   }
+}
+
+// Frozen networks scale what is inside of them by themselves.
+double TrainStep::scale_of(const Classifier& judge) const {
+  return judge.inside() == DType::f16 ? options_.loss_scale : 1;
 }
 
 Classifier& TrainStep::fixed_classifier() {
@@ -116,9 +137,15 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
     out = classifier_.forward(batch.images);
     loss = ops::mean(ops::cross_entropy(out.logits, labels));
     clean.loss = loss.detach();
-    backward(loss);
+    const double scale = scale_of(classifier_);
+    backward_scaled(loss, scale);
     observe("clean");
-    classifier_optimizer_.step(update_control({clean.loss}));
+    Tensor control = update_control({clean.loss});
+    if (scale != 1) {
+      clean.squares = require_finite(gradients_of(classifier_optimizer_.parameters()), control);
+      control = rescaled(control, 1 / scale);
+    }
+    classifier_optimizer_.step(control);
     classifier_optimizer_.zero_grad();
   } else {
     NoGrad no_grad;
@@ -128,8 +155,10 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
   clean.logits = out.logits.detach();
   clean.predicted = ops::argmax_ids(clean.logits);
   // What the masker does not read need not live through the masked passes.
-  for (std::size_t i = 0; i < out.taps.size(); ++i)
-    clean.taps.push_back(masker_.reads_tap(i) ? out.taps[i].detach() : Tensor());
+  for (std::size_t i = 0; i < out.taps.size(); ++i) {
+    const Tensor& tap = out.taps[i];
+    clean.taps.push_back(masker_.reads_tap(i) ? tap.detach().to(wide_of_type(tap.dtype())) : Tensor());
+  }
   return clean;
 }
 
@@ -241,15 +270,16 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   for (const NamedTensor& t : learned) to_classifier.only.push_back(t.tensor);
   BackwardOptions to_both = to_classifier;
   to_both.only.push_back(seen);
+  const double scale = scale_of(*judge);
   std::vector<Side> sides;
   if (infilling_) infilling_->begin();
   masked_passes(batch, clean, seen, p, *judge, draws, true, [&](std::vector<Side> taken) {
     Tensor loss = taken[0].masker_loss;
     for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
     const bool both = update && taken.size() == 1 && taken[0].one_backward;
-    backward(loss, {}, both ? to_both : to_mask);
+    backward_scaled(loss, scale, both ? to_both : to_mask);
     for (Side& side : taken) {
-      if (update && !both) backward(side.classifier_loss, {}, to_classifier);
+      if (update && !both) backward_scaled(side.classifier_loss, scale, to_classifier);
       // The graph goes with its losses' history.
       side.masker_loss = side.masker_loss.detach();
       side.classifier_loss = side.classifier_loss.detach();
@@ -260,19 +290,26 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
 
   // 5. Updates, all or none.
   if (update) observe("masked");
-  if (mask_observer) mask_observer(seen.detach(), seen.grad());
+  const Tensor to_masker = scale == 1 ? seen.grad() : ops::affine(seen.grad(), 1 / scale, 0);
+  if (mask_observer) mask_observer(seen.detach(), to_masker);
   std::vector<Tensor> losses{clean.loss};
   for (const Side& side : sides) losses.insert(losses.end(), {side.masker_loss, side.classifier_loss});
   for (const Tensor& loss : infilling_->losses()) losses.push_back(loss);
+  if (clean.squares.defined()) losses.push_back(clean.squares);
   Tensor control = update_control(losses);
-  // What overflowed inside a classifier in fp16 has left it as an infinity or a NaN: no update, and no harm.
+  // What overflowed inside a classifier in fp16 has left it as an infinity or a NaN, to the mask or, where a ReLU was
+  // closed on the way, to the weights alone: no update, and no harm.
   if (options_.precision == "fp16") {
-    log.add("overflow", {require_finite(seen.grad(), control)},
-            [](const LateLog::Elements& e) { return std::isfinite(e[0][0]) ? 0.0 : 1.0; });
+    std::vector<Tensor> gradients{to_masker};
+    if (update)
+      for (Tensor& g : gradients_of(classifier_optimizer_.parameters())) gradients.push_back(std::move(g));
+    std::vector<Tensor> sums{require_finite(gradients, control)};
+    if (clean.squares.defined()) sums.push_back(clean.squares);
+    log_overflow(sums, log);
   }
   infilling_->finish(control, log);
-  if (update) classifier_optimizer_.step(control);
-  backward(mask, seen.grad());
+  if (update) classifier_optimizer_.step(scale == 1 ? control : rescaled(control, 1 / scale));
+  backward(mask, to_masker);
   observe("masker");
   masker_optimizer_.step(clipped(control, masker_optimizer_.parameters(), options_.clip_norm));
   log.send();

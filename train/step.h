@@ -28,9 +28,13 @@ struct StepBatch {
 // The labels (N, int64) beside the images: one copy for a whole step. A label that is none of the classes: an Error.
 Tensor label_ids(const StepBatch& batch, std::int64_t classes);
 
+// backward() from this many times the loss.
+void backward_scaled(const Tensor& loss, double scale, const BackwardOptions& options = {});
+
 class TrainStep {
  public:
-  // References must outlive the step. With options.fixed_classifier the classifier is frozen here.
+  // References must outlive the step. With options.fixed_classifier the classifier is frozen here; without, a float32
+  // one takes the process's type for what is inside of classifiers (ComputePolicy).
   TrainStep(const TrainOptions& options, Classifier& classifier, Masker& masker, Optimizer& classifier_optimizer,
             Optimizer& masker_optimizer);
   // With options that ask for infilling, before the first step. With an optimizer the infiller learns. Both outlive the
@@ -50,7 +54,8 @@ class TrainStep {
 
   Zoo& zoo() { return zoo_; }
   // Called with "clean", "masked" once the classifier's gradients of that pass are complete, and "masker" before the
-  // masker's update: for tests and for people who study gradients.
+  // masker's update: for tests and for people who study gradients. A classifier that learns in fp16 has loss_scale times
+  // its gradients until the update divides them.
   std::function<void(const char* stage)> observer;
   // Called with the mask and the gradient of the masker's loss with respect to it, before it goes through the masker.
   std::function<void(const Tensor& mask, const Tensor& gradient)> mask_observer;
@@ -70,6 +75,8 @@ class TrainStep {
   static void log_sides(const std::vector<Side>& sides, const StepBatch& batch, LateLog& log);
   // Who looks at images while the classifier is fixed: its frozen form, made at the first step.
   Classifier& fixed_classifier();
+  // What a loss is multiplied by before it goes back through this classifier: a power of two in fp16, else 1.
+  double scale_of(const Classifier& judge) const;
   Tensor draw_areas(std::int64_t n, Rng& draws, const Tensor& like) const;
   void observe(const char* stage) const {
     if (observer) observer(stage);

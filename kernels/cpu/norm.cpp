@@ -46,10 +46,10 @@ void each(const Rows& d, F f) {
   Exec({}).grid(d.rows, d.c, [f, n = d.c](int64_t r, int64_t c) { f(r * n + c, c); });
 }
 
-}  // namespace
-
-void batch_norm_fwd(const Context&, const Rows& d, double eps, const float* x, const float* residual,
-                    const float* gamma, const float* beta, bool relu, float* y, float* mean, float* var) {
+// T is float, bf16 or f16: what an activation is kept in. Everything else is float, sums are double.
+template <class T>
+void forward(const Rows& d, double eps, const T* x, const T* residual, const float* gamma, const float* beta, bool relu,
+             T* y, float* mean, float* var) {
   if (d.rows == 0 || d.c == 0) return;
   const int64_t n = d.c;
   // Distances from the first row: a large mean costs no digits of the variance.
@@ -79,13 +79,10 @@ void batch_norm_fwd(const Context&, const Rows& d, double eps, const float* x, c
     each(d, [=](int64_t i, int64_t c) { y[i] = value(i, c); });
 }
 
-namespace {
-
 // gradient(element) is what the ReLU lets through.
-template <class G>
-void backward(const Context& ctx, const Rows& d, double eps, const float* x, G gradient, const float* gamma,
-              const float* mean, const float* var, float* dx, float* dresidual, float* dgamma, float* dbeta,
-              Accum accum) {
+template <class T, class G>
+void backward(const Context& ctx, const Rows& d, double eps, const T* x, G gradient, const float* gamma,
+              const float* mean, const float* var, T* dx, T* dresidual, float* dgamma, float* dbeta, Accum accum) {
   const int64_t n = d.c;
   const std::vector<double> sums = two_sums(d, [=](int64_t r, int64_t c, double& sum, double& dot) {
     const double g = gradient(r * n + c);
@@ -119,11 +116,10 @@ void backward(const Context& ctx, const Rows& d, double eps, const float* x, G g
     Exec(ctx).map(d.rows * n, [=](int64_t i) { dresidual[i] = gradient(i); });
 }
 
-}  // namespace
-
 // dx = gamma/std (g - mean(g) - xhat mean(g xhat)), xhat = (x - mean)/std: per channel a g + b (x - mean) + k.
-void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const float* x, const float* dy, const float* y,
-                    const float* gamma, const float* mean, const float* var, float* dx, float* dresidual, float* dgamma,
+template <class T>
+void gated_backward(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* y,
+                    const float* gamma, const float* mean, const float* var, T* dx, T* dresidual, float* dgamma,
                     float* dbeta, Accum accum) {
   if (d.rows == 0 || d.c == 0) {
     if (accum == Accum::write && dgamma) cpu::fill(ctx, d.c, 0.0, dgamma);
@@ -136,12 +132,29 @@ void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const float* 
   if (y)
     // By its bits: as a choice between floats that become doubles, GCC does not vectorise it.
     run([dy, y](int64_t i) {
-      const std::uint32_t open = y[i] > 0 ? ~std::uint32_t{0} : 0;
-      return std::bit_cast<float>(std::bit_cast<std::uint32_t>(dy[i]) & open);
+      const std::uint32_t open = static_cast<float>(y[i]) > 0 ? ~std::uint32_t{0} : 0;
+      return std::bit_cast<float>(std::bit_cast<std::uint32_t>(static_cast<float>(dy[i])) & open);
     });
   else
-    run([dy](int64_t i) { return dy[i]; });
+    run([dy](int64_t i) { return static_cast<float>(dy[i]); });
 }
+
+}  // namespace
+
+#define PEN_DEFINE(T)                                                                                               \
+  void batch_norm_fwd(const Context&, const Rows& d, double eps, const T* x, const T* residual, const float* gamma, \
+                      const float* beta, bool relu, T* y, float* mean, float* var) {                                \
+    forward(d, eps, x, residual, gamma, beta, relu, y, mean, var);                                                  \
+  }                                                                                                                 \
+  void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* y,           \
+                      const float* gamma, const float* mean, const float* var, T* dx, T* dresidual, float* dgamma,  \
+                      float* dbeta, Accum accum) {                                                                  \
+    gated_backward(ctx, d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);                   \
+  }
+PEN_DEFINE(float)
+PEN_DEFINE(bf16)
+PEN_DEFINE(f16)
+#undef PEN_DEFINE
 
 // Double is for checks: it runs the plain loops.
 void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const double* x, const double* residual,

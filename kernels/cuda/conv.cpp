@@ -21,6 +21,7 @@ struct Buffers {
   const wide_t<T>* bias = nullptr;
   const std::uint8_t* open = nullptr;
   T* out = nullptr;
+  wide_t<T>* dw = nullptr;  // of a weight gradient, in the place of `out`
   std::uint8_t* positive = nullptr;
 };
 
@@ -48,6 +49,14 @@ Role output_of(ConvKind kind) {
 template <class T>
 void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const ConvPlan& plan,
              const Buffers<T>& b) {
+  if (spec.kind == ConvKind::weight) {
+    Pointers pointers{};
+    const auto set = [&](Role role, const void* memory) { pointers.at(static_cast<std::size_t>(role)) = memory; };
+    set(Role::x, b.x);
+    set(Role::y, b.y);
+    set(Role::w, b.dw);
+    return plan.run(libraries, pointers);
+  }
   const std::int64_t n = elements_of(spec, output_of(spec.kind));
   const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(T);
   const bool in_place = spec.residual && b.residual == b.out;
@@ -94,7 +103,10 @@ class TrialBuffers {
     if (spec.residual) buffers.residual = values(Role::residual);
     if (spec.gate) buffers.open = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0x5a));
     if (spec.marks) buffers.positive = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0));
-    buffers.out = values(out);
+    if (spec.kind == ConvKind::weight)
+      buffers.dw = numbers<wide_t<T>>(elements_of(spec, out));
+    else
+      buffers.out = values(out);
   }
   Buffers<T> buffers;
 
@@ -256,7 +268,8 @@ void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T*
   own::mask_of_data<T>(ctx, pixels, d.c, x, dx.as<T>(), dm);
 }
 
-void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
+template <class T>
+void backward_weight(const Context& ctx, const Conv2d& d, const T* x, const T* dy, float* dw, Accum accum) {
   Libraries libraries(ctx);
   const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(float);
   if (d.n == 0) {
@@ -266,10 +279,10 @@ void backward_weight(const Context& ctx, const Conv2d& d, const float* x, const 
   const bool direct = same_layout(d) && accum == Accum::write;
   std::optional<Temporary> turned;
   if (!direct) turned.emplace(bytes, libraries.stream());
-  Buffers<float> buffers;
-  buffers.x = x, buffers.y = dy, buffers.out = direct ? dw : turned->as<float>();
-  if (!run_plan(libraries, ctx, spec_of<float>(ctx, d, ConvKind::weight), buffers))
-    return own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum);
+  Buffers<T> buffers;
+  buffers.x = x, buffers.y = dy, buffers.dw = direct ? dw : turned->as<float>();
+  if (!run_plan(libraries, ctx, spec_of<T>(ctx, d, ConvKind::weight), buffers))
+    return own::conv2d_bwd_weight<T>(ctx, d, x, dy, dw, accum);
   if (!direct) own::weights_channels_first(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<float>(), dw, accum);
 }
 
@@ -281,9 +294,15 @@ void conv2d_fwd(const Context& ctx, const Conv2d& d, const float* x, const float
 void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const float* dy, const float* w, float* dx) {
   named("conv2d_bwd_data", [&] { backward_data<float>(ctx, d, dy, w, nullptr, nullptr, dx); });
 }
-void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const float* x, const float* dy, float* dw, Accum accum) {
-  named("conv2d_bwd_weight", [&] { backward_weight(ctx, d, x, dy, dw, accum); });
-}
+
+#define PEN_LEARN(T)                                                                                             \
+  void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const T* x, const T* dy, float* dw, Accum accum) { \
+    named("conv2d_bwd_weight", [&] { backward_weight<T>(ctx, d, x, dy, dw, accum); });                           \
+  }
+PEN_LEARN(float)
+PEN_LEARN(bf16)
+PEN_LEARN(f16)
+#undef PEN_LEARN
 
 #define PEN_MASK(T)                                                                                      \
   void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, \
@@ -308,7 +327,7 @@ void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const double* dy, cons
 }
 void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const double* x, const double* dy, double* dw,
                        Accum accum) {
-  named("conv2d_bwd_weight", [&] { own::conv2d_bwd_weight(ctx, d, x, dy, dw, accum); });
+  named("conv2d_bwd_weight", [&] { own::conv2d_bwd_weight<double>(ctx, d, x, dy, dw, accum); });
 }
 
 #define PEN_FUSED(T, how)                                                                                     \

@@ -20,7 +20,8 @@ void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const 
   shared::conv2d_bwd_data<Exec>(ctx, d, dy, w, dx);
 }
 template <class real>
-void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum) {
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, wide_t<real>* dw,
+                       Accum accum) {
   shared::conv2d_bwd_weight<Exec>(ctx, d, x, dy, dw, accum);
 }
 template <class real, class Sums>
@@ -67,6 +68,7 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
   PEN_AFTER(T, T)                                                                                                    \
   template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, wide_t<T>*);              \
   template void conv2d_bwd_data<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*);                   \
+  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*, Accum);          \
   template void conv2d_bwd_mask<T>(const Context&, const Conv2d&, const T*, const T*, const T*, const wide_t<T>*,    \
                                    wide_t<T>*);                                                                      \
   template void mask_of_data<T>(const Context&, std::int64_t, std::int64_t, const wide_t<T>*, const T*, wide_t<T>*); \
@@ -74,7 +76,6 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
   template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);
 #define PEN_OWN(T)                                                                                                \
   PEN_OWN16(T)                                                                                                    \
-  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, T*, Accum);               \
   template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*, \
                                           Accum);
 PEN_OWN(float)
@@ -89,35 +90,36 @@ PEN_AFTER(f16, float)
 
 }  // namespace own
 
-#define PEN_DEFINE(T)                                                                                               \
-  void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* residual, const T* gamma, \
-                      const T* beta, bool relu, T* y, T* mean, T* var) {                                            \
-    named("batch_norm_fwd",                                                                                         \
-          [&] { shared::batch_norm_fwd<Exec>(ctx, d, eps, x, residual, gamma, beta, relu, y, mean, var); });        \
-  }                                                                                                                 \
-  void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* y,           \
-                      const T* gamma, const T* mean, const T* var, T* dx, T* dresidual, T* dgamma, T* dbeta,        \
-                      Accum accum) {                                                                                \
-    named("batch_norm_bwd", [&] {                                                                                   \
-      shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);   \
-    });                                                                                                             \
-  }                                                                                                                 \
-  void avg_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y) {                                        \
-    named("avg_pool_fwd", [&] { shared::avg_pool_fwd<Exec>(ctx, d, x, y); });                                       \
-  }                                                                                                                 \
-  void avg_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, T* dx) {                                      \
-    named("avg_pool_bwd", [&] { shared::avg_pool_bwd<Exec>(ctx, d, dy, dx); });                                     \
+#define PEN_DEFINE(T)                                                           \
+  void avg_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y) {    \
+    named("avg_pool_fwd", [&] { shared::avg_pool_fwd<Exec>(ctx, d, x, y); });   \
+  }                                                                             \
+  void avg_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, T* dx) {  \
+    named("avg_pool_bwd", [&] { shared::avg_pool_bwd<Exec>(ctx, d, dy, dx); }); \
   }
 PEN_DEFINE(float)
 PEN_DEFINE(double)
 #undef PEN_DEFINE
 
-#define PEN_DEFINE16(T)                                                                                   \
-  void max_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {         \
-    named("max_pool_fwd", [&] { shared::max_pool_fwd<Exec>(ctx, d, x, y, index); });                      \
-  }                                                                                                       \
-  void max_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) { \
-    named("max_pool_bwd", [&] { shared::max_pool_bwd<Exec>(ctx, d, dy, index, dx); });                    \
+#define PEN_DEFINE16(T)                                                                                           \
+  void batch_norm_fwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* residual,               \
+                      const wide_t<T>* gamma, const wide_t<T>* beta, bool relu, T* y, wide_t<T>* mean,            \
+                      wide_t<T>* var) {                                                                           \
+    named("batch_norm_fwd",                                                                                       \
+          [&] { shared::batch_norm_fwd<Exec>(ctx, d, eps, x, residual, gamma, beta, relu, y, mean, var); });      \
+  }                                                                                                               \
+  void batch_norm_bwd(const Context& ctx, const Rows& d, double eps, const T* x, const T* dy, const T* y,         \
+                      const wide_t<T>* gamma, const wide_t<T>* mean, const wide_t<T>* var, T* dx, T* dresidual,   \
+                      wide_t<T>* dgamma, wide_t<T>* dbeta, Accum accum) {                                         \
+    named("batch_norm_bwd", [&] {                                                                                 \
+      shared::batch_norm_bwd<Exec>(ctx, d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum); \
+    });                                                                                                           \
+  }                                                                                                               \
+  void max_pool_fwd(const Context& ctx, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {                 \
+    named("max_pool_fwd", [&] { shared::max_pool_fwd<Exec>(ctx, d, x, y, index); });                              \
+  }                                                                                                               \
+  void max_pool_bwd(const Context& ctx, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) {         \
+    named("max_pool_bwd", [&] { shared::max_pool_bwd<Exec>(ctx, d, dy, index, dx); });                            \
   }
 PEN_DEFINE16(float)
 PEN_DEFINE16(double)

@@ -12,7 +12,8 @@ void conv2d_fwd(const Context& ctx, const Conv2d& d, const real* x, const real* 
 template <class real>
 void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const real* w, wide_t<real>* dx);
 template <class real>
-void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum);
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, wide_t<real>* dw,
+                       Accum accum);
 
 // What follows a convolution's sums, which are wide where we made them and `real` where a library did.
 template <class real, class Sums>

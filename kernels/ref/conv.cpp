@@ -167,4 +167,14 @@ PEN_DEFINE(float)
 PEN_DEFINE(double)
 #undef PEN_DEFINE
 
+// What is made wider is exact.
+#define PEN_DEFINE16(T)                                                                                      \
+  void conv2d_bwd_weight(const Context&, const Conv2d& d, const T* x, const T* dy, float* dw, Accum accum) { \
+    const std::vector<float> wide_x(x, x + d.n * d.h * d.w * d.c), wide_dy(dy, dy + d.n * d.p * d.q * d.k);  \
+    backward_weight(d, wide_x.data(), wide_dy.data(), dw, accum);                                            \
+  }
+PEN_DEFINE16(bf16)
+PEN_DEFINE16(f16)
+#undef PEN_DEFINE16
+
 }  // namespace pen::kernels::ref

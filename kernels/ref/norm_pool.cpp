@@ -11,8 +11,8 @@ namespace {
 using std::int64_t;
 
 template <class T>
-void norm_forward(const Rows& d, double eps, const T* x, const T* residual, const T* gamma, const T* beta, bool relu,
-                  T* y, T* mean, T* var) {
+void norm_forward(const Rows& d, double eps, const T* x, const T* residual, const wide_t<T>* gamma,
+                  const wide_t<T>* beta, bool relu, T* y, wide_t<T>* mean, wide_t<T>* var) {
   parallel_for(d.c, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
       double sum = 0, squares = 0;
@@ -20,13 +20,13 @@ void norm_forward(const Rows& d, double eps, const T* x, const T* residual, cons
       const double m = sum / static_cast<double>(d.rows);
       for (int64_t r = 0; r < d.rows; ++r) squares += (x[r * d.c + c] - m) * (x[r * d.c + c] - m);
       const double variance = squares / static_cast<double>(d.rows);
-      mean[c] = static_cast<T>(m);
-      var[c] = static_cast<T>(variance);
+      mean[c] = static_cast<wide_t<T>>(m);
+      var[c] = static_cast<wide_t<T>>(variance);
       const double scale = gamma[c] / std::sqrt(variance + eps);
       for (int64_t r = 0; r < d.rows; ++r) {
         const int64_t i = r * d.c + c;
         const double v = (x[i] - m) * scale + beta[c] + (residual ? residual[i] : T(0));
-        y[i] = static_cast<T>(relu && v < 0 ? 0.0 : v);  // NaN stays
+        y[i] = static_cast<T>(static_cast<wide_t<T>>(relu && v < 0 ? 0.0 : v));  // NaN stays
       }
     }
   });
@@ -34,9 +34,11 @@ void norm_forward(const Rows& d, double eps, const T* x, const T* residual, cons
 
 // dx = gamma/std * (dy - mean(dy) - xhat * mean(dy * xhat)), xhat = (x - mean)/std
 template <class T>
-void norm_backward(const Rows& d, double eps, const T* x, const T* dy, const T* y, const T* gamma, const T* mean,
-                   const T* var, T* dx, T* dresidual, T* dgamma, T* dbeta, Accum accum) {
-  const auto g = [=](int64_t i) { return y && !(y[i] > T(0)) ? T(0) : dy[i]; };
+void norm_backward(const Rows& d, double eps, const T* x, const T* dy, const T* y, const wide_t<T>* gamma,
+                   const wide_t<T>* mean, const wide_t<T>* var, T* dx, T* dresidual, wide_t<T>* dgamma,
+                   wide_t<T>* dbeta, Accum accum) {
+  using wide = wide_t<T>;
+  const auto g = [=](int64_t i) { return y && !(y[i] > wide(0)) ? wide(0) : wide(dy[i]); };
   const double n = static_cast<double>(d.rows);
   parallel_for(d.c, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
@@ -46,14 +48,14 @@ void norm_backward(const Rows& d, double eps, const T* x, const T* dy, const T* 
         sum += g(r * d.c + c);
         dot += g(r * d.c + c) * (x[r * d.c + c] - m) * inv_std;
       }
-      if (dgamma) dgamma[c] = static_cast<T>((accum == Accum::add ? dgamma[c] : T(0)) + dot);
-      if (dbeta) dbeta[c] = static_cast<T>((accum == Accum::add ? dbeta[c] : T(0)) + sum);
+      if (dgamma) dgamma[c] = static_cast<wide>((accum == Accum::add ? dgamma[c] : wide(0)) + dot);
+      if (dbeta) dbeta[c] = static_cast<wide>((accum == Accum::add ? dbeta[c] : wide(0)) + sum);
       for (int64_t r = 0; r < d.rows; ++r) {
         const int64_t i = r * d.c + c;
         const double xhat = (x[i] - m) * inv_std;
-        const T masked = g(i);  // before one of the two is written over dy
-        if (dx) dx[i] = static_cast<T>(gamma[c] * inv_std * (masked - sum / n - xhat * dot / n));
-        if (dresidual) dresidual[i] = masked;
+        const wide masked = g(i);  // before one of the two is written over dy
+        if (dx) dx[i] = static_cast<T>(static_cast<wide>(gamma[c] * inv_std * (masked - sum / n - xhat * dot / n)));
+        if (dresidual) dresidual[i] = static_cast<T>(masked);
       }
     }
   });
@@ -143,32 +145,34 @@ void avg_backward(const Pool2d& d, const T* dy, T* dx) {
 
 }  // namespace
 
-#define PEN_DEFINE(T)                                                                                                 \
-  void batch_norm_fwd(const Context&, const Rows& d, double eps, const T* x, const T* residual, const T* gamma,       \
-                      const T* beta, bool relu, T* y, T* mean, T* var) {                                              \
-    norm_forward(d, eps, x, residual, gamma, beta, relu, y, mean, var);                                               \
-  }                                                                                                                   \
-  void batch_norm_bwd(const Context&, const Rows& d, double eps, const T* x, const T* dy, const T* y, const T* gamma, \
-                      const T* mean, const T* var, T* dx, T* dresidual, T* dgamma, T* dbeta, Accum accum) {           \
-    norm_backward(d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);                           \
-  }                                                                                                                   \
-  void avg_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y) { avg_forward(d, x, y); }                      \
+#define PEN_DEFINE16(T)                                                                                         \
+  void batch_norm_fwd(const Context&, const Rows& d, double eps, const T* x, const T* residual,                 \
+                      const wide_t<T>* gamma, const wide_t<T>* beta, bool relu, T* y, wide_t<T>* mean,          \
+                      wide_t<T>* var) {                                                                         \
+    norm_forward(d, eps, x, residual, gamma, beta, relu, y, mean, var);                                         \
+  }                                                                                                             \
+  void batch_norm_bwd(const Context&, const Rows& d, double eps, const T* x, const T* dy, const T* y,           \
+                      const wide_t<T>* gamma, const wide_t<T>* mean, const wide_t<T>* var, T* dx, T* dresidual, \
+                      wide_t<T>* dgamma, wide_t<T>* dbeta, Accum accum) {                                       \
+    norm_backward(d, eps, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);                     \
+  }                                                                                                             \
+  void max_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {                   \
+    max_forward(d, x, y, index);                                                                                \
+  }                                                                                                             \
+  void max_pool_bwd(const Context&, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) {           \
+    max_backward(d, dy, index, dx);                                                                             \
+  }
+PEN_DEFINE16(float)
+PEN_DEFINE16(double)
+PEN_DEFINE16(bf16)
+PEN_DEFINE16(f16)
+#undef PEN_DEFINE16
+
+#define PEN_DEFINE(T)                                                                            \
+  void avg_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y) { avg_forward(d, x, y); } \
   void avg_pool_bwd(const Context&, const Pool2d& d, const T* dy, T* dx) { avg_backward(d, dy, dx); }
 PEN_DEFINE(float)
 PEN_DEFINE(double)
 #undef PEN_DEFINE
-
-#define PEN_DEFINE_MAX(T)                                                                             \
-  void max_pool_fwd(const Context&, const Pool2d& d, const T* x, T* y, std::uint8_t* index) {         \
-    max_forward(d, x, y, index);                                                                      \
-  }                                                                                                   \
-  void max_pool_bwd(const Context&, const Pool2d& d, const T* dy, const std::uint8_t* index, T* dx) { \
-    max_backward(d, dy, index, dx);                                                                   \
-  }
-PEN_DEFINE_MAX(float)
-PEN_DEFINE_MAX(double)
-PEN_DEFINE_MAX(bf16)
-PEN_DEFINE_MAX(f16)
-#undef PEN_DEFINE_MAX
 
 }  // namespace pen::kernels::ref

@@ -50,7 +50,8 @@ void conv2d_bwd_data(const Context& ctx, const Conv2d& d, const real* dy, const 
 }
 
 template <class Exec, class real>
-void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, real* dw, Accum accum) {
+void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const real* dy, wide_t<real>* dw,
+                       Accum accum) {
   const index_t cg = d.c / d.groups, kg = d.k / d.groups;
   Exec(ctx).reduce(
       d.k * cg * d.r * d.s, d.n * d.p * d.q,

@@ -17,57 +17,64 @@ void norm_fold(const Context& ctx, index_t c, double eps, const real* mean, cons
 
 // The nullable operand and the flag stay out of the inner loops, so that compilers vectorise them.
 template <class Exec, class real>
-void norm_eval_fwd(const Context& ctx, const Rows& d, const real* x, const real* scale, const real* shift,
-                   const real* residual, bool relu, real* y) {
+void norm_eval_fwd(const Context& ctx, const Rows& d, const real* x, const wide_t<real>* scale,
+                   const wide_t<real>* shift, const real* residual, bool relu, real* y) {
+  using wide = wide_t<real>;
   const index_t n = d.c;
   const Exec exec(ctx);
   if (residual && relu) {
     exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
       const index_t i = r * n + c;
-      y[i] = clamp_min(scale[c] * x[i] + shift[c] + residual[i], real(0));
+      y[i] = static_cast<real>(clamp_min(scale[c] * x[i] + shift[c] + residual[i], wide(0)));
     });
   } else if (residual) {
     exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
       const index_t i = r * n + c;
-      y[i] = scale[c] * x[i] + shift[c] + residual[i];
+      y[i] = static_cast<real>(scale[c] * x[i] + shift[c] + residual[i]);
     });
   } else if (relu) {
     exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
       const index_t i = r * n + c;
-      y[i] = clamp_min(scale[c] * x[i] + shift[c], real(0));
+      y[i] = static_cast<real>(clamp_min(scale[c] * x[i] + shift[c], wide(0)));
     });
   } else {
-    exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) { y[r * n + c] = scale[c] * x[r * n + c] + shift[c]; });
+    exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
+      y[r * n + c] = static_cast<real>(scale[c] * x[r * n + c] + shift[c]);
+    });
   }
 }
 
 template <class Exec, class real>
-void norm_eval_bwd(const Context& ctx, const Rows& d, const real* dy, const real* y, const real* scale, bool relu,
-                   real* dx, real* dresidual) {
+void norm_eval_bwd(const Context& ctx, const Rows& d, const real* dy, const real* y, const wide_t<real>* scale,
+                   bool relu, real* dx, real* dresidual) {
+  using wide = wide_t<real>;
   const index_t n = d.c;
   const Exec exec(ctx);
   // The residual's gradient first: dx may overwrite dy.
   if (dresidual && relu) {
-    exec.map(d.rows * n, [=] PEN_HD(index_t i) { dresidual[i] = y[i] > real(0) ? dy[i] : real(0); });
+    exec.map(d.rows * n, [=] PEN_HD(index_t i) { dresidual[i] = y[i] > wide(0) ? dy[i] : real(0); });
   } else if (dresidual) {
     exec.map(d.rows * n, [=] PEN_HD(index_t i) { dresidual[i] = dy[i]; });
   }
   if (dx && relu) {
     exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) {
       const index_t i = r * n + c;
-      dx[i] = y[i] > real(0) ? scale[c] * dy[i] : real(0);
+      dx[i] = static_cast<real>(y[i] > wide(0) ? scale[c] * dy[i] : wide(0));
     });
   } else if (dx) {
-    exec.grid(d.rows, n, [=] PEN_HD(index_t r, index_t c) { dx[r * n + c] = scale[c] * dy[r * n + c]; });
+    exec.grid(d.rows, n,
+              [=] PEN_HD(index_t r, index_t c) { dx[r * n + c] = static_cast<real>(scale[c] * dy[r * n + c]); });
   }
 }
 
 template <class Exec, class real>
 void norm_eval_bwd_param(const Context& ctx, const Rows& d, double eps, const real* x, const real* dy, const real* y,
-                         const real* mean, const real* var, bool relu, real* dgamma, real* dbeta, Accum accum) {
+                         const wide_t<real>* mean, const wide_t<real>* var, bool relu, wide_t<real>* dgamma,
+                         wide_t<real>* dbeta, Accum accum) {
+  using wide = wide_t<real>;
   const index_t n = d.c;
   const Exec exec(ctx);
-  const auto masked = [=] PEN_HD(index_t i) { return relu && !(y[i] > real(0)) ? 0.0 : static_cast<double>(dy[i]); };
+  const auto masked = [=] PEN_HD(index_t i) { return relu && !(y[i] > wide(0)) ? 0.0 : static_cast<double>(dy[i]); };
   if (dgamma)
     exec.reduce_middle(
         1, d.rows, n,

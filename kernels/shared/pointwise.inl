@@ -100,14 +100,22 @@ void gate(const Context& ctx, index_t n, double slope, const real* dy, const std
 
 template <class Exec, class real>
 void leaky_relu_fwd(const Context& ctx, index_t n, double slope, const real* x, real* y) {
-  const real s = static_cast<real>(slope);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i] > real(0) ? x[i] : s * x[i]; });
+  using wide = wide_t<real>;
+  const wide s = static_cast<wide>(slope);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    const wide v = x[i];
+    y[i] = static_cast<real>(v > wide(0) ? v : s * v);
+  });
 }
 
 template <class Exec, class real>
 void leaky_relu_bwd(const Context& ctx, index_t n, double slope, const real* x, const real* dy, real* dx) {
-  const real s = static_cast<real>(slope);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { dx[i] = x[i] > real(0) ? dy[i] : s * dy[i]; });
+  using wide = wide_t<real>;
+  const wide s = static_cast<wide>(slope);
+  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
+    const wide g = dy[i];
+    dx[i] = static_cast<real>(x[i] > wide(0) ? g : s * g);
+  });
 }
 
 template <class Exec, class real>
@@ -218,7 +226,10 @@ template <class Exec, class real>
 void copy_columns(const Context& ctx, index_t rows, index_t cols, const real* x, index_t x_ld, index_t x_at, real* y,
                   index_t y_ld, index_t y_at, Accum accum) {
   if (accum == Accum::add) {
-    Exec(ctx).grid(rows, cols, [=] PEN_HD(index_t r, index_t c) { y[r * y_ld + y_at + c] += x[r * x_ld + x_at + c]; });
+    Exec(ctx).grid(rows, cols, [=] PEN_HD(index_t r, index_t c) {
+      const index_t i = r * y_ld + y_at + c;
+      y[i] = static_cast<real>(static_cast<wide_t<real>>(y[i]) + x[r * x_ld + x_at + c]);
+    });
   } else {
     Exec(ctx).grid(rows, cols, [=] PEN_HD(index_t r, index_t c) { y[r * y_ld + y_at + c] = x[r * x_ld + x_at + c]; });
   }
