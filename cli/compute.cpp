@@ -18,7 +18,8 @@ Device open_device(const ComputeOptions& options, bool sixteen) {
                name_of(device));
   if (options.is_16_bit() && !sixteen)
     fail(ErrorKind::usage,
-         "--precision " + options.precision + " is for classifiers that are frozen or learn; this command takes them apart",
+         "--precision " + options.precision +
+             " is for classifiers that are frozen or learn; this command takes them apart",
          "train, fit-classifier, score, explain, wsol, evaluate and bench step have it");
   const DType inside = options.precision == "bf16"   ? DType::bf16
                        : options.precision == "fp16" ? DType::f16

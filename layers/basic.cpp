@@ -8,8 +8,8 @@ namespace pen {
 
 Tensor Narrowed::of(const Tensor& w, DType type) {
   if (!is_16_bit(type)) return {};
-  const bool same = copy_.defined() && copy_.dtype() == type && copy_.shape() == w.shape() &&
-                    copy_.device() == w.device();
+  const bool same =
+      copy_.defined() && copy_.dtype() == type && copy_.shape() == w.shape() && copy_.device() == w.device();
   if (same && storage_ == w.storage_id() && version_ == w.version()) return copy_;
   storage_ = w.storage_id(), version_ = w.version();
   // Into the same memory where no graph holds it: what kernels keep of weights goes by its name.

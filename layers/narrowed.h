@@ -10,8 +10,8 @@ namespace pen {
 // Made anew when the weights have changed, and not for each pass.
 class Narrowed {
  public:
-  // w as `type`, without history; undefined where that is no type of 16 bit. What was returned before keeps its contents
-  // as long as somebody holds it.
+  // w as `type`, without history; undefined where that is no type of 16 bit. What was returned before keeps its
+  // contents as long as somebody holds it.
   Tensor of(const Tensor& w, DType type);
 
  private:

@@ -31,10 +31,10 @@ class Classifier : public Module {
   }
   virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
   virtual std::int64_t classes() const = 0;
-  // bf16 or f16 (of a float32 network, learning or not): activations and their gradients from the image to the mean over
-  // it, and the weights that convolutions read there, are of this type. Parameters and their gradients, statistics,
-  // sums, the mean, logits and the image's gradient are float32. f32: all as the network. (A frozen copy has its own:
-  // FreezeOptions::inside.)
+  // bf16 or f16 (of a float32 network, learning or not): activations and their gradients from the image to the mean
+  // over it, and the weights that convolutions read there, are of this type. Parameters and their gradients,
+  // statistics, sums, the mean, logits and the image's gradient are float32. f32: all as the network. (A frozen copy
+  // has its own: FreezeOptions::inside.)
   void set_inside(DType type) { inside_ = type; }
   DType inside() const { return inside_; }
   // Lists the steps of the evaluation-mode network, for a frozen copy; false: this kind of network has no such list.

@@ -29,7 +29,8 @@ class WinogradScope {
   bool before_;
 };
 // x of 16 bit beside w and b of float32: the products of x and w rounded to x's type, sums in float32, y of x's type;
-// gradients of w and b are of float32. narrow: w as x's type, where the caller keeps such a copy (else it is made here).
+// gradients of w and b are of float32. narrow: w as x's type, where the caller keeps such a copy (else it is made
+// here).
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptions& options = {},
               const Tensor& narrow = {});
 // The transpose of a convolution in its data: y (N,H,W,C) from x (N,P,Q,K) and w (K,C,R,S) as PyTorch's

@@ -76,8 +76,8 @@ kernels::Pool2d pool_dims(const char* op, const Shape& x, const PoolOptions& o) 
 
 namespace {
 
-// The kernels of a convolution by the type T of its activations. In 16 bit they are those of frozen networks with nothing
-// around them, and the weights that they read are a narrower copy of the ones that learn.
+// The kernels of a convolution by the type T of its activations. In 16 bit they are those of frozen networks with
+// nothing around them, and the weights that they read are a narrower copy of the ones that learn.
 template <class T>
 void conv_forward(const kernels::Context& ctx, const kernels::Conv2d& d, const Tensor& x, const Tensor& w,
                   const Tensor& b, Tensor& y) {
@@ -128,8 +128,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const ConvOptio
         auto wanted = call.target(1, w_shape);
         Tensor& dw = wanted.tensor;
         const kernels::Accum accum = wanted.accum;
-        kernels::conv2d_bwd_weight(ctx, d, saved.data<T>(), dy.data<T>(), dw.template mutable_data<wide_t<T>>(),
-                                   accum);
+        kernels::conv2d_bwd_weight(ctx, d, saved.data<T>(), dy.data<T>(), dw.template mutable_data<wide_t<T>>(), accum);
       }
       bias_gradient(call, 2, d.k);
       if (call.wants(0)) {

@@ -91,8 +91,8 @@ class Registry {
   template <class Body>
   void add_in_place16(const std::string& kernel, const std::string& variant, Tolerance tolerance, Body body) {
     add16(kernel, variant, tolerance, [body](auto& b) -> Call { return body(b, false); });
-    add16(kernel, variant + " in place", tolerance, [body](auto& b) -> Call { return body(b, true); })
-        .equal_bits_with = kernel + " " + variant;
+    add16(kernel, variant + " in place", tolerance, [body](auto& b) -> Call { return body(b, true); }).equal_bits_with =
+        kernel + " " + variant;
   }
   std::vector<Case> cases;
 };

@@ -155,37 +155,37 @@ void add_batch_norm(Registry& reg) {
   for (const Rows d : {Rows{2, 1}, Rows{35, 6}, Rows{4099, 3}, Rows{130, 64}}) {
     const int64_t n = d.rows * d.c;
     for (const int what : {0, 1, 2, 3})
-      reg.add16("batch_norm_fwd", str(d.rows, "x", d.c, what & 1 ? ", residual" : "", what & 2 ? ", ReLU" : ""), product,
-              [=](auto& b) -> Call {
-                const auto* x = b.in("x", n, -1, 3);
-                const auto* residual = what & 1 ? b.in("residual", n) : nullptr;
-                const auto* gamma = b.in_wide("gamma", d.c, 0.5, 2);
-                const auto* beta = b.in_wide("beta", d.c);
-                auto* y = b.out("y", n);
-                auto* mean = b.out_wide("mean", d.c);
-                auto* var = b.out_wide("var", d.c);
-                return [=](const Context& ctx) {
-                  batch_norm_fwd(ctx, d, 1e-5, x, residual, gamma, beta, (what & 2) != 0, y, mean, var);
-                };
-              });
+      reg.add16("batch_norm_fwd", str(d.rows, "x", d.c, what & 1 ? ", residual" : "", what & 2 ? ", ReLU" : ""),
+                product, [=](auto& b) -> Call {
+                  const auto* x = b.in("x", n, -1, 3);
+                  const auto* residual = what & 1 ? b.in("residual", n) : nullptr;
+                  const auto* gamma = b.in_wide("gamma", d.c, 0.5, 2);
+                  const auto* beta = b.in_wide("beta", d.c);
+                  auto* y = b.out("y", n);
+                  auto* mean = b.out_wide("mean", d.c);
+                  auto* var = b.out_wide("var", d.c);
+                  return [=](const Context& ctx) {
+                    batch_norm_fwd(ctx, d, 1e-5, x, residual, gamma, beta, (what & 2) != 0, y, mean, var);
+                  };
+                });
     for (const bool relu : {false, true})
       reg.add_both16("batch_norm_bwd", str(d.rows, "x", d.c, relu ? ", ReLU" : ""), product,
-                   [=](auto& b, Accum accum) -> Call {
-                     const auto* x = b.in("x", n, -1, 3);
-                     const auto* dy = b.in("dy", n);
-                     const auto* y = relu ? b.in("y", n) : nullptr;
-                     const auto* gamma = b.in_wide("gamma", d.c, 0.5, 2);
-                     // Not this batch's own statistics: the formula takes mean and var as given.
-                     const auto* mean = b.in_wide("mean", d.c, 0.5, 1.5);
-                     const auto* var = b.in_wide("var", d.c, 0.5, 2);
-                     auto* dx = b.optional("dx", n);
-                     auto* dresidual = b.optional("dresidual", n);
-                     auto* dgamma = b.optional_accumulated_wide("dgamma", d.c, accum);
-                     auto* dbeta = b.optional_accumulated_wide("dbeta", d.c, accum);
-                     return [=](const Context& ctx) {
-                       batch_norm_bwd(ctx, d, 1e-5, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);
-                     };
-                   });
+                     [=](auto& b, Accum accum) -> Call {
+                       const auto* x = b.in("x", n, -1, 3);
+                       const auto* dy = b.in("dy", n);
+                       const auto* y = relu ? b.in("y", n) : nullptr;
+                       const auto* gamma = b.in_wide("gamma", d.c, 0.5, 2);
+                       // Not this batch's own statistics: the formula takes mean and var as given.
+                       const auto* mean = b.in_wide("mean", d.c, 0.5, 1.5);
+                       const auto* var = b.in_wide("var", d.c, 0.5, 2);
+                       auto* dx = b.optional("dx", n);
+                       auto* dresidual = b.optional("dresidual", n);
+                       auto* dgamma = b.optional_accumulated_wide("dgamma", d.c, accum);
+                       auto* dbeta = b.optional_accumulated_wide("dbeta", d.c, accum);
+                       return [=](const Context& ctx) {
+                         batch_norm_bwd(ctx, d, 1e-5, x, dy, y, gamma, mean, var, dx, dresidual, dgamma, dbeta, accum);
+                       };
+                     });
   }
 }
 

@@ -52,13 +52,13 @@ void add_norm_eval(Registry& reg) {
         return [=](const Context& ctx) { norm_eval_bwd(ctx, d, dy, y, scale, relu, dx, dresidual); };
       });
       reg.add16("norm_eval_bwd", shape + " in place", elementwise,
-              [=](auto& b) -> Call {
-                auto* dx = b.inout("dy", n);
-                const auto* y = b.in("y", n);
-                const auto* scale = b.in_wide("scale", d.c);
-                auto* dresidual = b.out("dresidual", n);
-                return [=](const Context& ctx) { norm_eval_bwd(ctx, d, dx, y, scale, relu, dx, dresidual); };
-              })
+                [=](auto& b) -> Call {
+                  auto* dx = b.inout("dy", n);
+                  const auto* y = b.in("y", n);
+                  const auto* scale = b.in_wide("scale", d.c);
+                  auto* dresidual = b.out("dresidual", n);
+                  return [=](const Context& ctx) { norm_eval_bwd(ctx, d, dx, y, scale, relu, dx, dresidual); };
+                })
           .equal_bits_with = "norm_eval_bwd " + shape;
       reg.add_both16("norm_eval_bwd_param", shape, summed, [=](auto& b, Accum accum) -> Call {
         const auto* x = b.in("x", n);

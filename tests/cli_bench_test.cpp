@@ -63,14 +63,19 @@ TEST_CASE("16 bit is refused where nothing would run in it") {
   using Words = std::vector<std::string>;
   for (const std::string precision : {"bf16", "fp16"}) {
     CAPTURE(precision);
-    for (Words words : {Words{"bench", "step", "--mode", "ca"}, Words{"bench", "step", "--fuse", "false"},
-                        Words{"bench", "kernels"}, Words{"sanity", "mprt"}, Words{"train"}}) {
+    for (Words words :
+         {Words{"bench", "step", "--fuse", "false"}, Words{"bench", "kernels"}, Words{"sanity", "mprt"}}) {
       CAPTURE(words.back());
       words.insert(words.end(), {"--precision", precision, "--device", "cpu"});
       CHECK(penumbra(words).code == 2);
     }
-    const Ended ended = penumbra({"bench", "step", "--mode", "ca", "--precision", precision, "--device", "cpu"});
-    CHECK(contains(ended.err, "--precision " + precision + " is for frozen classifiers"));
+    const Ended ended = penumbra({"bench", "step", "--fuse", "false", "--precision", precision, "--device", "cpu"});
+    CHECK_MESSAGE(contains(ended.err, "--precision " + precision + " is for bench step"), ended.err);
+    const Ended layers = penumbra({"train", "--fixed_classifier", "--fuse", "false", "--precision", precision,
+                                   "--mask_out_criterion", "crossentropy", "--resnet_path", "none", "--train_json",
+                                   "none", "--output_path", "none", "--device", "cpu"});
+    CHECK(layers.code == 2);
+    CHECK_MESSAGE(contains(layers.err, "--fuse is false"), layers.err);
   }
 }
 
@@ -98,6 +103,40 @@ TEST_CASE("--loss_scale: a power of two, and of fp16 alone") {
   ended = penumbra(words);
   CHECK(ended.code == 2);
   CHECK_MESSAGE(contains(ended.err, "--precision is not fp16"), ended.err);
+}
+
+TEST_CASE("bench step: CA in 16 bit runs, with every kind of classifier") {
+  for (const std::string arch : {"resnet18", "resnet50", "resnet20", "mobilenet_v1"})
+    for (const std::string precision : {"bf16", "fp16"}) {
+      if (precision == "bf16" && !kernels::device::has_bf16({})) continue;
+      CAPTURE(arch);
+      CAPTURE(precision);
+      const Ended ended = penumbra({"bench",
+                                    "step",
+                                    "--mode",
+                                    "ca",
+                                    "--arch",
+                                    arch,
+                                    "--width",
+                                    "0.125",
+                                    "--input_size",
+                                    "64",
+                                    "--batch",
+                                    "2",
+                                    "--steps",
+                                    "1",
+                                    "--warmup",
+                                    "0",
+                                    "--precision",
+                                    precision,
+                                    "--masker_use_layers",
+                                    "0,1",
+                                    "--device",
+                                    "cpu",
+                                    "--json"});
+      REQUIRE_MESSAGE(ended.code == 0, ended.err);
+      CHECK(contains(ended.out, "\"images_per_s\""));
+    }
 }
 
 TEST_CASE("bench step in fp16 on the CPU: runs, and says that it is not for speed") {

@@ -128,6 +128,14 @@ void shapes(List& list) {
     }
   list.unary("global_avg_pool", uniform({2, 5, 3, 4}, list.seed()), ops::global_avg_pool);
   list.unary("global_avg_pool", uniform({1, 1, 7, 1}, list.seed()), ops::global_avg_pool);
+  // Through float32 (from float32: double) and back, which is the identity but for rounding.
+  list.add(
+      "convert", "there and back", {uniform({2, 3, 5, 1}, list.seed())},
+      [](const Inputs& i) {
+        const DType own = i[0].dtype();
+        return ops::convert(ops::convert(i[0], own == DType::f64 ? DType::f32 : DType::f64), own);
+      },
+      [](const Inputs& i) { return ops::affine(i[0], 1, 0); });
 
   const std::int64_t sizes[][4] = {{4, 5, 9, 7}, {9, 7, 4, 5}, {5, 6, 10, 12}, {5, 8, 3, 13},
                                    {3, 4, 1, 1}, {1, 1, 4, 3}, {6, 5, 6, 5},   {1, 7, 5, 2}};

@@ -148,6 +148,19 @@ TEST_CASE("cudnn: a frozen ResNet-50 finds engines for all that it asks for in 1
     }
 }
 
+// As CA asks for them: from activations in 16 bit to gradients in float32.
+TEST_CASE("cudnn: every gradient of ResNet-50's weights has engines that give float32 from 16 bit") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  for (FrozenLayer layer : resnet50())
+    for (const std::int64_t images : {72, 144})
+      for (const DType dtype : {DType::bf16, DType::f16}) {
+        layer.d.n = images;
+        const ConvSpec spec = spec_of(layer.d, ConvKind::weight, dtype, Math::fp32);
+        CAPTURE(key_of(spec));
+        CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
+      }
+}
+
 TEST_CASE("cudnn: a frozen ResNet-50's data gradients that add have fused engines in 16 bit") {
   if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
   if (!runtime_engines()) PEN_SKIP("needs the driver's library or the CUDA toolkit's stub of it");
@@ -161,12 +174,12 @@ TEST_CASE("cudnn: a frozen ResNet-50's data gradients that add have fused engine
     }
 }
 
-TEST_CASE("cudnn: every convolution of the parity cases has engines in 16 bit, forward and for data gradients") {
+TEST_CASE("cudnn: every convolution of the parity cases has engines in 16 bit, in every direction") {
   if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
   for (const NamedConv& c : convolutions()) {
     if (c.d.n == 0) continue;  // never asked for
     for (const DType dtype : {DType::bf16, DType::f16})
-      for (const ConvKind kind : {ConvKind::forward, ConvKind::data}) {
+      for (const ConvKind kind : {ConvKind::forward, ConvKind::data, ConvKind::weight}) {
         const ConvSpec spec = spec_of(c.d, kind, dtype, Math::fp32);
         CAPTURE(key_of(spec));
         CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "kernels/kernels.h"
 #include "tests/paths.h"
 #include "tests/training_runs.h"
 
@@ -19,7 +20,10 @@ const Words everything{
 }  // namespace
 
 TEST_CASE("a run stopped anywhere and resumed is the run that was never stopped, to the bit") {
-  for (const auto& [kind, options] : std::map<std::string, Words>{{"fix", fix}, {"ca", everything}}) {
+  std::map<std::string, Words> kinds{
+      {"fix", fix}, {"ca", everything}, {"ca-fp16", everything + Words{"--precision", "fp16", "--loss_scale", "256"}}};
+  if (kernels::device::has_bf16({})) kinds.emplace("ca-bf16", everything + Words{"--precision", "bf16"});
+  for (const auto& [kind, options] : kinds) {
     CAPTURE(kind);
     const Words two_epochs = options + Words{"--epochs", "2", "--do_val", "--val_json", data().val};
     finish(data().train(kind + "-whole", two_epochs));
@@ -53,6 +57,18 @@ TEST_CASE("a run stopped anywhere and resumed is the run that was never stopped,
   };
   CHECK_FALSE(moved("fix-whole"));
   CHECK(moved("ca-whole"));
+  // The files of a run in 16 bit are those of any other.
+  const Checkpoint half = read_checkpoint(data().at("ca-fp16-whole"));
+  REQUIRE(half.parts.size() == ca.parts.size());
+  for (const auto& [part, state] : half.parts) {
+    CAPTURE(part);
+    REQUIRE(state.size() == ca.parts.at(part).size());
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      CHECK(state[i].name == ca.parts.at(part)[i].name);
+      CHECK(state[i].tensor.dtype() == ca.parts.at(part)[i].tensor.dtype());
+      CHECK(state[i].tensor.shape() == ca.parts.at(part)[i].tensor.shape());
+    }
+  }
 }
 
 TEST_CASE("Ctrl-C saves and exits with 130; the run goes on as if nothing had happened") {

@@ -348,3 +348,105 @@ TEST_CASE("simulated: FIX in fp16 is near float32 and waits for nothing; a gradi
     CHECK_FALSE(same_state(*n.masker, masker));
   }
 }
+
+namespace {
+
+struct PolicyScope {
+  explicit PolicyScope(DType inside) { set_compute_policy({.frozen = inside}); }
+  ~PolicyScope() { set_compute_policy({}); }
+};
+
+std::vector<DType> sixteen() {
+  std::vector<DType> all{DType::f16};
+  if (kernels::device::has_bf16({})) all.push_back(DType::bf16);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("simulated: CA in 16 bit equals the CPU's, is near float32, and waits for nothing") {
+  for (const Variant& v : variants()) {
+    if (v.options.fixed_classifier) continue;
+    Networks exact(v.options, Device{});
+    const StepLog wide = exact.step->train(images(Device{}), 0, exact.draws);
+    for (const DType inside : sixteen()) {
+      CAPTURE(v.name);
+      CAPTURE(name_of(inside));
+      const PolicyScope scope(inside);
+      TrainOptions options = v.options;
+      options.precision = precision_of(inside);
+      Networks n(options, gpu), want(options, Device{});
+      REQUIRE(n.classifier->inside() == inside);
+      const StepBatch there = images(gpu), here = images(Device{});
+      for (int i = 0; i < 6; ++i) {
+        const auto before = simulated_counts();
+        LateLog log = n.step->queue(there, i, n.draws);
+        const auto queued = simulated_counts();
+        const StepLog expected = want.step->train(here, i, want.draws), got = log.read();
+        if (i >= 4) {
+          CHECK(queued.reads == before.reads);
+          CHECK(queued.late_reads - before.late_reads == 1);
+          CHECK(queued.uploads - before.uploads == v.uploads);
+          CHECK(queued.allocations == before.allocations);
+        }
+        REQUIRE(got.size() == expected.size());
+        if (i > 0) continue;
+        for (std::size_t k = 0; k < got.size(); ++k) {
+          CAPTURE(got[k].first);
+          CHECK(got[k].first == expected[k].first);
+          CHECK(got[k].second == doctest::Approx(expected[k].second).epsilon(inside == DType::bf16 ? 2e-2 : 4e-3));
+          if (got[k].first == "overflow") continue;
+          CHECK(got[k].second ==
+                doctest::Approx(figure(wide, got[k].first)).epsilon(inside == DType::bf16 ? 5e-2 : 1e-2));
+        }
+        CHECK(figure(got, "masked_total___loss") != figure(wide, "masked_total___loss"));
+        if (inside == DType::f16) CHECK(figure(got, "overflow") == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("simulated: CA in 16 bit: masked in, one walk back serves the masker and the classifier") {
+  const auto kernels = [](DType inside, const std::string& direction) {
+    const PolicyScope scope(inside);
+    TrainOptions options = variants()[3].options;
+    options.precision = precision_of(inside);
+    options.mask_out.criterion = "none";
+    options.mask_in.objective_direction = direction;
+    Networks n(options, gpu);
+    const StepBatch batch = images(gpu);
+    n.step->train(batch, 0, n.draws);
+    const auto before = simulated_counts().kernels;
+    n.step->train(batch, 1, n.draws);
+    return simulated_counts().kernels - before;
+  };
+  for (const DType inside : sixteen()) {
+    CAPTURE(name_of(inside));
+    // Of 20 convolutions and as many norms a second walk has a kernel each.
+    CHECK(kernels(inside, "maximize") + 40 < kernels(inside, "minimize"));
+  }
+}
+
+TEST_CASE("simulated: CA in fp16: a gradient that overflows changes nobody's weights") {
+  const PolicyScope scope(DType::f16);
+  for (const Device device : {gpu, Device{}})
+    for (const Variant& v : variants()) {
+      if (v.options.fixed_classifier) continue;
+      CAPTURE(v.name);
+      TrainOptions options = v.options;
+      options.precision = "fp16";
+      options.loss_scale = 0x1p24;
+      Networks n(options, device);
+      const auto classifier = copy_state(*n.classifier), masker = copy_state(*n.masker);
+      for (int i = 0; i < 2; ++i) {
+        const StepLog log = n.step->train(images(device), i, n.draws);
+        CHECK(figure(log, "overflow") == 1);
+        CHECK(std::isfinite(figure(log, "masked_total___loss")));
+      }
+      CHECK(same_state(*n.classifier, classifier));
+      CHECK(same_state(*n.masker, masker));
+      for (const auto& state : {n.sgd->state(), n.adam->state()})
+        for (const NamedTensor& t : state)
+          for (const float x : t.tensor.to_vector<float>()) CHECK(x == 0);
+    }
+}

@@ -176,9 +176,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   if (o.dry_run) {
     log_plan(
         {o.batch_size, o.input_size, o.epochs * train.batches_per_epoch(), device, static_cast<std::uint64_t>(o.seed)},
-        [&](const StepBatch& batch, std::int64_t, Rng&) {
-          fit_step(*classifier, optimizer, batch, o).read();
-        });
+        [&](const StepBatch& batch, std::int64_t, Rng&) { fit_step(*classifier, optimizer, batch, o).read(); });
     return RunEnd::finished;
   }
 

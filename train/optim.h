@@ -70,8 +70,8 @@ Tensor update_control(const std::vector<Tensor>& losses);
 // The same with these gradients' sum of squares, and the factor that clips their norm: min(1, max_norm / (norm +
 // 1e-6)), as PyTorch's clip_grad_norm_.
 Tensor clipped(const Tensor& control, const std::vector<NamedTensor>& parameters, double max_norm);
-// Takes control's leave to update where a gradient is not finite, and returns the sum of squares (1, double) of all that
-// are there, which is finite where they are.
+// Takes control's leave to update where a gradient is not finite, and returns the sum of squares (1, double) of all
+// that are there, which is finite where they are.
 Tensor require_finite(const std::vector<Tensor>& gradients, Tensor& control);
 std::vector<Tensor> gradients_of(const std::vector<NamedTensor>& parameters);  // those that are there
 // control with its factor for gradients times this one: a power of two takes a loss's scale out of them, exactly.

@@ -54,8 +54,8 @@ class TrainStep {
 
   Zoo& zoo() { return zoo_; }
   // Called with "clean", "masked" once the classifier's gradients of that pass are complete, and "masker" before the
-  // masker's update: for tests and for people who study gradients. A classifier that learns in fp16 has loss_scale times
-  // its gradients until the update divides them.
+  // masker's update: for tests and for people who study gradients. A classifier that learns in fp16 has loss_scale
+  // times its gradients until the update divides them.
   std::function<void(const char* stage)> observer;
   // Called with the mask and the gradient of the masker's loss with respect to it, before it goes through the masker.
   std::function<void(const Tensor& mask, const Tensor& gradient)> mask_observer;
