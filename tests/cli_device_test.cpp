@@ -93,6 +93,41 @@ void check_half(const Gpu& gpu) {
     CHECK(line["overflow"].GetDouble() == 0);
 }
 
+// CA with the classifier in fp16, which learns.
+void check_half_learning(const Gpu& gpu) {
+  const Words half{"--deterministic",
+                   "--mask_in_criterion",
+                   "crossentropy",
+                   "--lr",
+                   "0.00001",
+                   "--lr_casme",
+                   "0.00001",
+                   "--precision",
+                   "fp16",
+                   "--zoo_mode",
+                   "historic",
+                   "--save_freq",
+                   "1",
+                   "--prob_historic",
+                   "0.5",
+                   "--max_steps",
+                   "3"};
+  finish(program_path(), training().train("half-ca-cpu", half));
+  finish(gpu.program, on("cuda", training().train("half-ca" + gpu.name, half)));
+  check_lines(training().at("half-ca" + gpu.name, "log/train.jsonl"), training().at("half-ca-cpu", "log/train.jsonl"),
+              1, 4e-3);
+  const std::string run = "overflow-ca" + gpu.name;
+  const Ended ended =
+      run_program(gpu.program, on("cuda", training().train(run, half + Words{"--loss_scale", "16777216"})));
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  CHECK(contains(ended.err, "3 steps updated nothing"));
+  const auto weights = [](const std::string& file) {
+    return read_checkpoint(file).parts.at("state_dict_classifier").at(0).tensor;
+  };
+  CHECK(same_bytes(weights(training().at(run)), weights(training().classifier)));
+  CHECK_FALSE(same_bytes(weights(training().at("half-ca" + gpu.name)), weights(training().classifier)));
+}
+
 // A classifier is fitted as on the CPU, and a run goes on to the bit.
 void check_fitting(const Gpu& gpu) {
   const auto fit = [&](const std::string& device, const std::string& name, const Words& more) {
@@ -131,6 +166,10 @@ void check_fitting(const Gpu& gpu) {
   finish(program_path(), fit("cpu", "fit-cpu", {}));
   finish(gpu.program, fit("cuda", whole, {}));
   check_lines(training().at(whole, "log/train.jsonl"), training().at("fit-cpu", "log/train.jsonl"), 2, 2e-3);
+  finish(program_path(), fit("cpu", "fit-half-cpu", {"--precision", "fp16"}));
+  finish(gpu.program, fit("cuda", "fit-half" + gpu.name, {"--precision", "fp16"}));
+  check_lines(training().at("fit-half" + gpu.name, "log/train.jsonl"), training().at("fit-half-cpu", "log/train.jsonl"),
+              1, 4e-3);
   finish(gpu.program, fit("cuda", parts, {"--max_steps", "3"}));
   finish(gpu.program, {"fit-classifier", "--output_path", training().runs, "--name", parts, "--resume", "--quiet",
                        "--max_steps", "0"});
@@ -162,6 +201,7 @@ TEST_CASE("device: training on a simulated GPU equals the CPU's, and resumes to 
 }
 TEST_CASE("device: training in fp16 on a simulated GPU equals the CPU's, and leaves out steps that overflow") {
   check_half({simulated(), "-simulated"});
+  check_half_learning({simulated(), "-simulated"});
 }
 TEST_CASE("device: fitting a classifier on a simulated GPU equals the CPU's, and resumes to the bit") {
   check_fitting({simulated(), "-simulated"});
@@ -177,6 +217,7 @@ TEST_CASE("device: training on a GPU equals the CPU's, and resumes to the bit") 
 TEST_CASE("device: training in fp16 on a GPU equals the CPU's, and leaves out steps that overflow") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
   check_half({program_path(), "-gpu"});
+  check_half_learning({program_path(), "-gpu"});
 }
 TEST_CASE("device: fitting a classifier on a GPU equals the CPU's, and resumes to the bit") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
