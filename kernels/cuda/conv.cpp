@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <type_traits>
 
 #include "kernels/cuda/conv_plan.h"
 #include "kernels/cuda/named.h"
@@ -21,7 +22,6 @@ struct Buffers {
   const wide_t<T>* bias = nullptr;
   const std::uint8_t* open = nullptr;
   T* out = nullptr;
-  wide_t<T>* dw = nullptr;  // of a weight gradient, in the place of `out`
   std::uint8_t* positive = nullptr;
 };
 
@@ -49,14 +49,6 @@ Role output_of(ConvKind kind) {
 template <class T>
 void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, const ConvPlan& plan,
              const Buffers<T>& b) {
-  if (spec.kind == ConvKind::weight) {
-    Pointers pointers{};
-    const auto set = [&](Role role, const void* memory) { pointers.at(static_cast<std::size_t>(role)) = memory; };
-    set(Role::x, b.x);
-    set(Role::y, b.y);
-    set(Role::w, b.dw);
-    return plan.run(libraries, pointers);
-  }
   const std::int64_t n = elements_of(spec, output_of(spec.kind));
   const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(T);
   const bool in_place = spec.residual && b.residual == b.out;
@@ -103,10 +95,7 @@ class TrialBuffers {
     if (spec.residual) buffers.residual = values(Role::residual);
     if (spec.gate) buffers.open = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0x5a));
     if (spec.marks) buffers.positive = static_cast<std::uint8_t*>(block(bit_bytes(elements_of(spec, out)), 0));
-    if (spec.kind == ConvKind::weight)
-      buffers.dw = numbers<wide_t<T>>(elements_of(spec, out));
-    else
-      buffers.out = values(out);
+    buffers.out = values(out);
   }
   Buffers<T> buffers;
 
@@ -268,22 +257,25 @@ void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T*
   own::mask_of_data<T>(ctx, pixels, d.c, x, dx.as<T>(), dm);
 }
 
+// cuDNN 9 has no engine from 16 bit to float32 here: in 16 bit its gradient, of sums in float32, is rounded before it
+// is made wider and added.
 template <class T>
-void backward_weight(const Context& ctx, const Conv2d& d, const T* x, const T* dy, float* dw, Accum accum) {
+void backward_weight(const Context& ctx, const Conv2d& d, const T* x, const T* dy, wide_t<T>* dw, Accum accum) {
   Libraries libraries(ctx);
-  const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(float);
+  const std::size_t elements = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s);
   if (d.n == 0) {
-    if (accum == Accum::write) PEN_CUDA(cudaMemsetAsync(dw, 0, bytes, libraries.stream()));
+    if (accum == Accum::write) PEN_CUDA(cudaMemsetAsync(dw, 0, elements * sizeof(wide_t<T>), libraries.stream()));
     return;
   }
-  const bool direct = same_layout(d) && accum == Accum::write;
-  std::optional<Temporary> turned;
-  if (!direct) turned.emplace(bytes, libraries.stream());
   Buffers<T> buffers;
-  buffers.x = x, buffers.y = dy, buffers.dw = direct ? dw : turned->as<float>();
+  buffers.x = x, buffers.y = dy;
+  std::optional<Temporary> turned;
+  if constexpr (std::is_same_v<T, wide_t<T>>)
+    if (same_layout(d) && accum == Accum::write) buffers.out = dw;
+  if (!buffers.out) buffers.out = turned.emplace(elements * sizeof(T), libraries.stream()).template as<T>();
   if (!run_plan(libraries, ctx, spec_of<T>(ctx, d, ConvKind::weight), buffers))
     return own::conv2d_bwd_weight<T>(ctx, d, x, dy, dw, accum);
-  if (!direct) own::weights_channels_first(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<float>(), dw, accum);
+  if (turned) own::weights_channels_first<T>(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<T>(), dw, accum);
 }
 
 }  // namespace

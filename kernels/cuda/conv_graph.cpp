@@ -174,9 +174,7 @@ Descriptor conv_graph(const ConvSpec& spec, bool fused, cudnnHandle_t handle) {
   const auto value = [&](Role role, bool last) {
     return last ? out_like(forward ? Role::y : Role::x, type, false) : out_like(role, CUDNN_DATA_FLOAT, true);
   };
-  // The gradient of weights is float32, as they are where they learn.
-  const cudnnDataType_t w_type = spec.kind == ConvKind::weight ? CUDNN_DATA_FLOAT : type;
-  const Descriptor conv = convolution(d), w = tensor(Role::w, w_type, d.k, d.c / d.groups, d.r, d.s);
+  const Descriptor conv = convolution(d), w = tensor(Role::w, type, d.k, d.c / d.groups, d.r, d.s);
   const Descriptor x = tensor(Role::x, type, d.n, d.c, d.h, d.w), y = tensor(Role::y, type, d.n, d.k, d.p, d.q);
   std::vector<Descriptor> steps;
   if (spec.kind == ConvKind::weight) {

@@ -55,7 +55,7 @@ void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, s
 }
 template <class real>
 void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
-                            real* out, Accum accum) {
+                            wide_t<real>* out, Accum accum) {
   shared::weights_channels_first<Exec>(ctx, k, c, area, w, out, accum);
 }
 
@@ -73,20 +73,17 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
                                    wide_t<T>*);                                                                      \
   template void mask_of_data<T>(const Context&, std::int64_t, std::int64_t, const wide_t<T>*, const T*, wide_t<T>*); \
   template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                             \
-  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);
-#define PEN_OWN(T)                                                                                                \
-  PEN_OWN16(T)                                                                                                    \
-  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*, \
-                                          Accum);
-PEN_OWN(float)
-PEN_OWN(double)
+  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);    \
+  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*,        \
+                                          wide_t<T>*, Accum);
+PEN_OWN16(float)
+PEN_OWN16(double)
 PEN_OWN16(bf16)
 PEN_AFTER(bf16, float)
 PEN_OWN16(f16)
 PEN_AFTER(f16, float)
 #undef PEN_AFTER
 #undef PEN_OWN16
-#undef PEN_OWN
 
 }  // namespace own
 

@@ -39,6 +39,6 @@ void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, s
                            real* out);
 template <class real>
 void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
-                            real* out, Accum accum);
+                            wide_t<real>* out, Accum accum);
 
 }  // namespace pen::kernels::cuda::own

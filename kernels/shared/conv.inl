@@ -155,7 +155,7 @@ void weights_channels_last(const Context& ctx, index_t k, index_t c, index_t are
   });
 }
 template <class Exec, class real>
-void weights_channels_first(const Context& ctx, index_t k, index_t c, index_t area, const real* w, real* out,
+void weights_channels_first(const Context& ctx, index_t k, index_t c, index_t area, const real* w, wide_t<real>* out,
                             Accum accum) {
   Exec(ctx).grid(k * c, area, [=] PEN_HD(index_t row, index_t i) {
     store(out, row * area + i, static_cast<double>(w[(row / c * area + i) * c + row % c]), accum);
