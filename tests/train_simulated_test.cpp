@@ -362,57 +362,72 @@ std::vector<DType> sixteen() {
   return all;
 }
 
+// With maps of more than one pixel to the end: a norm over the four values of the other batches makes anything of a
+// rounding.
+StepBatch larger_images(Device device) {
+  constexpr std::int64_t n = 6, side = 64;
+  std::vector<float> all(n * side * side * 3);
+  Rng rng(22);
+  for (float& v : all) v = static_cast<float>(rng.uniform(-2, 2));
+  return {Tensor::from(all, {n, side, side, 3}).to(device), {0, 1, 2, 1, 0, 2}};
+}
+
+// |a - b| / |b - start| over all weights.
+double apart(const Networks& a, const Networks& b, const Networks& start) {
+  double difference = 0, moved = 0;
+  const auto x = values_of(a.classifier->parameters()), y = values_of(b.classifier->parameters()),
+             from = values_of(start.classifier->parameters());
+  for (std::size_t p = 0; p < x.size(); ++p)
+    for (std::size_t i = 0; i < x[p].size(); ++i) {
+      difference += std::pow(static_cast<double>(x[p][i]) - y[p][i], 2);
+      moved += std::pow(static_cast<double>(y[p][i]) - from[p][i], 2);
+    }
+  CHECK(moved > 0);
+  return std::sqrt(difference / moved);
+}
+
 }  // namespace
 
 TEST_CASE("simulated: CA in 16 bit equals the CPU's, is near float32, and waits for nothing") {
   for (const Variant& v : variants()) {
     if (v.options.fixed_classifier) continue;
-    Networks exact(v.options, Device{});
-    const StepLog wide = exact.step->train(images(Device{}), 0, exact.draws);
+    Networks start(v.options, Device{}), exact(v.options, Device{});
+    const StepLog wide = exact.step->train(larger_images(Device{}), 0, exact.draws);
     for (const DType inside : sixteen()) {
-      CAPTURE(v.name);
-      CAPTURE(name_of(inside));
+      CAPTURE(std::string(v.name));
+      CAPTURE(std::string(name_of(inside)));
       const PolicyScope scope(inside);
       TrainOptions options = v.options;
       options.precision = precision_of(inside);
-      Networks n(options, gpu), want(options, Device{});
+      Networks n(options, gpu), cpu(options, Device{});
       REQUIRE(n.classifier->inside() == inside);
-      const StepBatch there = images(gpu), here = images(Device{});
-      for (int i = 0; i < 6; ++i) {
+      const StepLog got = n.step->train(larger_images(gpu), 0, n.draws),
+                    want = cpu.step->train(larger_images(Device{}), 0, cpu.draws);
+      const bool brain = inside == DType::bf16;
+      REQUIRE(got.size() == want.size());
+      // Not what counts images: one of six may be decided otherwise.
+      for (const char* name :
+           {"classifier_loss", "masked_in___classifier_loss", "masked_out___classifier_loss", "mask_avg", "mask_tv"}) {
+        CAPTURE(name);
+        CHECK(figure(got, name) == doctest::Approx(figure(want, name)).epsilon(brain ? 3e-2 : 4e-3));
+        CHECK(figure(got, name) == doctest::Approx(figure(wide, name)).epsilon(brain ? 5e-2 : 1e-2));
+        CHECK(figure(got, name) != figure(wide, name));
+      }
+      if (!brain) CHECK(figure(got, "overflow") == 0);
+      CHECK(apart(n, cpu, start) < (brain ? 0.5 : 0.2));
+      CHECK(apart(n, exact, start) < 0.9);
+
+      const StepBatch batch = images(gpu);
+      for (int i = 1; i < 6; ++i) {
         const auto before = simulated_counts();
-        LateLog log = n.step->queue(there, i, n.draws);
+        LateLog log = n.step->queue(batch, i, n.draws);
         const auto queued = simulated_counts();
-        const StepLog expected = want.step->train(here, i, want.draws), got = log.read();
-        if (i >= 4) {
-          CHECK(queued.reads == before.reads);
-          CHECK(queued.late_reads - before.late_reads == 1);
-          CHECK(queued.uploads - before.uploads == v.uploads);
-          CHECK(queued.allocations == before.allocations);
-        }
-        REQUIRE(got.size() == expected.size());
-        if (i > 0) continue;
-        for (std::size_t k = 0; k < got.size(); ++k) {
-          CAPTURE(got[k].first);
-          CHECK(got[k].first == expected[k].first);
-          CHECK(got[k].second == doctest::Approx(expected[k].second).epsilon(inside == DType::bf16 ? 2e-2 : 4e-3));
-          if (got[k].first == "overflow") continue;
-          CHECK(got[k].second ==
-                doctest::Approx(figure(wide, got[k].first)).epsilon(inside == DType::bf16 ? 5e-2 : 1e-2));
-        }
-        CHECK(figure(got, "masked_total___loss") != figure(wide, "masked_total___loss"));
-        if (inside == DType::f16) CHECK(figure(got, "overflow") == 0);
-        // What the classifier learned: of several hundred thousand steps of weights, most of float32's.
-        Networks start(v.options, Device{});
-        double apart = 0, moved = 0;
-        const auto a = values_of(n.classifier->parameters()), b = values_of(exact.classifier->parameters()),
-                   c = values_of(start.classifier->parameters());
-        for (std::size_t p = 0; p < a.size(); ++p)
-          for (std::size_t e = 0; e < a[p].size(); ++e) {
-            apart += std::pow(static_cast<double>(a[p][e]) - b[p][e], 2);
-            moved += std::pow(static_cast<double>(b[p][e]) - c[p][e], 2);
-          }
-        CHECK(moved > 0);
-        CHECK(std::sqrt(apart / moved) < (inside == DType::bf16 ? 0.5 : 0.2));
+        log.read();
+        if (i < 4) continue;
+        CHECK(queued.reads == before.reads);
+        CHECK(queued.late_reads - before.late_reads == 1);
+        CHECK(queued.uploads - before.uploads == v.uploads);
+        CHECK(queued.allocations == before.allocations);
       }
     }
   }
