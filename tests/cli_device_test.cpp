@@ -93,7 +93,8 @@ void check_half(const Gpu& gpu) {
     CHECK(line["overflow"].GetDouble() == 0);
 }
 
-// CA with the classifier in fp16, which learns.
+// CA with the classifier in fp16, which learns. Its last norms see four values of each channel here, so that a sum
+// which is rounded to the other side shows in the second digit.
 void check_half_learning(const Gpu& gpu) {
   const Words half{"--deterministic",
                    "--mask_in_criterion",
@@ -115,7 +116,7 @@ void check_half_learning(const Gpu& gpu) {
   finish(program_path(), training().train("half-ca-cpu", half));
   finish(gpu.program, on("cuda", training().train("half-ca" + gpu.name, half)));
   check_lines(training().at("half-ca" + gpu.name, "log/train.jsonl"), training().at("half-ca-cpu", "log/train.jsonl"),
-              1, 4e-3);
+              1, 3e-2);
   const std::string run = "overflow-ca" + gpu.name;
   const Ended ended =
       run_program(gpu.program, on("cuda", training().train(run, half + Words{"--loss_scale", "16777216"})));
