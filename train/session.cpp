@@ -119,7 +119,7 @@ RunEnd Session::run() {
 }
 
 void Session::tell_overflows() const {
-  if (overflows_ > 1) log::warn(str(overflows_, " steps updated nothing because a gradient overflowed in fp16"));
+  if (overflows_ > 1) log::warn(str(overflows_, " steps left out an update because a gradient overflowed in fp16"));
 }
 
 using Clock = std::chrono::steady_clock;
@@ -140,8 +140,8 @@ void Session::log_step(Queued queued, std::vector<Figures>& logs, log::Progress&
   for (const auto& [name, value] : figures)
     if (name == "overflow" && value > 0 && overflows_++ == 0)
       log::warn(str("step ", queued.step,
-                    ": a gradient overflowed inside the classifier in fp16: this step updates "
-                    "nothing, nor will others like it; if there are many, give a lower --loss_scale"));
+                    ": a gradient overflowed inside the classifier in fp16: nobody is updated by "
+                    "it, nor will be by others like it; if there are many, give a lower --loss_scale"));
   figures.emplace_back("step_ms", 1e3 * step);
   figures.emplace_back("load_ms", 1e3 * load);
   log_->step(position_.epoch, queued.step, figures);

@@ -64,7 +64,7 @@ void add_loss_scale_option(OptionsOf<T>& table) {
       .add(
           "loss_scale", &LossScaleOptions::loss_scale,
           "--precision fp16: what gradients inside the classifier are multiplied by, a power of two (what leaves it is "
-          "divided in float32); a step whose gradient overflows updates nothing")
+          "divided in float32); a gradient that overflows updates nobody")
       .between(1, 16777216)
       .changes_on_resume();
 }
