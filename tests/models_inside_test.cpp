@@ -224,7 +224,7 @@ TEST_CASE(
         const Seen got = pass(*net, images, type, false), want = pass(*net, images, type, true);
         CHECK(got.logits.dtype() == DType::f32);
         CHECK(numbers(got.logits) != numbers(plain.logits));
-        // Sums that are made in another order fall on another side of a rounding now and then; in bf16 one such step is large.
+        // Sums that are made in another order fall on the other side of a rounding now and then: a large step in bf16.
         const double near = !kind.spelled_out ? 0.6 : type == DType::f16 ? 0.999 : 0.85;
         CHECK(cosine(got.logits, want.logits) > near);
         CHECK(cosine(got.dx, want.dx) > near);
