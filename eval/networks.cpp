@@ -23,7 +23,7 @@ OpenedClassifier opened(const Checkpoint& from, Device device, const std::string
                " is for the frozen copy of the classifier: it does not go with --fuse false");
   if (fuse) {
     out.network->eval();
-    out.runner = freeze(*out.network, {.winograd = true});
+    out.runner = freeze(*out.network, {.winograd = true, .winograd_large = true});
   }
   if (!out.runner) out.runner = out.network;
   out.class_names = class_names(from);

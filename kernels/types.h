@@ -104,6 +104,8 @@ struct Conv2d {
   // Whether a convolution (forward and data gradient) may run by Winograd's algorithm: the same sums from fewer
   // products, rounded otherwise.
   bool winograd = false;
+  // And where that takes four times the memory of very many weights (more than 65,536 pairs of channels).
+  bool winograd_large = false;
   // Of the ReLU in convolutions of frozen networks, in [0,1): what is kept of a sum below zero (forward), or of a
   // gradient where the ReLU is closed (data gradient). 0: the plain ReLU. The others do not read it.
   double relu_slope = 0;

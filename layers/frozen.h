@@ -53,10 +53,19 @@ class FrozenSteps {
   std::vector<Value> taps_;
 };
 
+// A weight that is an infinity or no number: there is no folded form of it.
+class NotFinite : public Error {
+ public:
+  explicit NotFinite(const std::string& message) : Error(ErrorKind::run, message) {}
+};
+
 struct FreezeOptions {
   // Convolutions of 3x3 may run by Winograd's algorithm where the backend has it: faster, the same function, sums
   // rounded otherwise.
   bool winograd = false;
+  // Those with very many weights too, whose transformed ones take four times as much: 28 MB more for each convolution
+  // of 512 to 512 channels and each direction.
+  bool winograd_large = false;
   // bf16 or f16 (of a float32 network): activations, their gradients and the convolutions' weights are of this type
   // inside; sums, biases, the mean over the image, logits, taps and gradients that leave it are float32. f32: all as
   // the network.

@@ -61,7 +61,7 @@ class ForwardGroup {
 
   Tensor conv(std::size_t i, const Step& s, const Tensor& x) {
     kernels::Conv2d d = ops::conv_dims("frozen network", x, s.weight, s.conv);
-    d.winograd = plan_.options.winograd, d.relu_slope = s.slope;
+    d.winograd = plan_.options.winograd, d.winograd_large = plan_.options.winograd_large, d.relu_slope = s.slope;
     const Shape shape{d.n, d.p, d.q, d.k};
     Tensor residual, open;
     // The residual's memory serves the result where nobody reads it any more.

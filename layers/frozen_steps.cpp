@@ -11,7 +11,7 @@ namespace {
 
 void check_finite(const std::vector<double>& values) {
   for (const double v : values)
-    PEN_CHECK(std::isfinite(v), "freeze: a weight of the network is ", v, ": it cannot be used");
+    if (!std::isfinite(v)) throw NotFinite(str("freeze: a weight of the network is ", v, ": it cannot be used"));
 }
 
 Tensor as(const std::vector<double>& values, const Shape& shape, const Tensor& like) {

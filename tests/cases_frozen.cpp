@@ -65,6 +65,19 @@ void add_backward(Registry& reg, const NamedConv& c, Residual kind, Act act) {
             });
 }
 
+// So many weights that Winograd's algorithm has to be asked for. Once: the plain loops take their time.
+void add_large(Registry& reg) {
+  Conv2d d{.n = 3, .h = 11, .w = 9, .c = 272, .k = 256, .r = 3, .s = 3, .p = 11, .q = 9, .pad = 1};
+  d.winograd = d.winograd_large = true;
+  const int64_t pixels = d.n * d.h * d.w;
+  reg.add("conv2d_fused_fwd", "3x3 by Winograd, very many weights", product, [=](auto& b) -> Call {
+    const auto* x = b.in("x", pixels * d.c);
+    const auto* w = b.in("w", d.k * d.c * 9, -1, 1);
+    auto* y = b.out("y", pixels * d.k);
+    return [=](const Context& ctx) { conv2d_fused_fwd(ctx, d, x, w, nullptr, nullptr, false, y, nullptr); };
+  });
+}
+
 void add_mask(Registry& reg, const NamedConv& c) {
   const Conv2d d = c.d;
   const int64_t ny = d.n * d.p * d.q * d.k, nw = d.k * d.c * d.r * d.s;
@@ -88,6 +101,7 @@ void add_frozen_cases(Registry& reg) {
         add_forward(reg, c, kind, act);
         add_backward(reg, c, kind, act);
       }
+  add_large(reg);
   for (const NamedConv& c : convolutions())
     if (c.d.groups == 1) add_mask(reg, c);
   for (const int64_t n : {0, 1, 37, 20000, 100003})

@@ -125,7 +125,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   std::unique_ptr<Classifier> frozen;
   if (options.mode == "infer") {
     masker.eval();
-    if (options.fuse) frozen = freeze(*classifier, {.winograd = options.winograd});
+    if (options.fuse) frozen = freeze(*classifier, {.winograd = options.winograd, .winograd_large = options.winograd});
     Classifier& judge = frozen ? *frozen : *classifier;
     runs.emplace_back([&, first = !options.gradient.empty()](const StepBatch& batch) mutable {
       const Inferred seen = infer(judge, masker, batch);

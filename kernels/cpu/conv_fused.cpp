@@ -76,7 +76,7 @@ Conv2d transposed(const Conv2d& d) {
   t.p = d.h, t.q = d.w, t.k = d.c;
   t.r = d.r, t.s = d.s, t.dilation = d.dilation, t.groups = d.groups;
   t.pad = static_cast<int>(d.dilation * (d.r - 1)) - d.pad;
-  t.winograd = d.winograd, t.relu_slope = d.relu_slope;
+  t.winograd = d.winograd, t.winograd_large = d.winograd_large, t.relu_slope = d.relu_slope;
   return t;
 }
 
