@@ -23,4 +23,9 @@ void Beside::wait() {
   if (under_way_.valid()) under_way_.get();
 }
 
+void Beside::forget() {
+  if (under_way_.valid() && policy_ == std::launch::async) under_way_.wait();
+  under_way_ = {};
+}
+
 }  // namespace pen::eval

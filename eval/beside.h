@@ -26,6 +26,8 @@ class Beside {
   void start(std::function<void()> work);
   // Until nothing is under way; throws what it threw.
   void wait();
+  // The same for whoever no longer wants the results: what was thrown is lost, work that has not begun is not done.
+  void forget();
   // Destroyed, it waits for a thread's work and forgets work that has not begun.
 
  private:

@@ -171,4 +171,10 @@ std::vector<NamedTensor> copy_state(const Module& module) {
   return out;
 }
 
+std::int64_t bytes_of(const std::vector<NamedTensor>& state) {
+  std::int64_t bytes = 0;
+  for (const NamedTensor& t : state) bytes += t.tensor.numel() * static_cast<std::int64_t>(size_of(t.tensor.dtype()));
+  return bytes;
+}
+
 }  // namespace pen

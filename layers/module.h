@@ -84,5 +84,7 @@ class Module {
 void load_state(Module& module, const std::vector<NamedTensor>& from, const std::string& source);
 // A copy of the state that later training does not change.
 std::vector<NamedTensor> copy_state(const Module& module);
+// Of all its elements together.
+std::int64_t bytes_of(const std::vector<NamedTensor>& state);
 
 }  // namespace pen

@@ -20,8 +20,8 @@ class Readout {
   // Takes a tensor (float32, double or int64, on the device) and returns its number; the same tensor twice has one. On
   // a GPU it must not be written to before send().
   std::size_t add(const Tensor& tensor);
-  // Queues the copy behind the work that is queued by now. Nothing can be added after it. OutOfMemory where there is
-  // none for the copy.
+  // Queues the copy behind the work that is queued by now. Nothing can be added after it. OutOfMemory where the
+  // device has none for the copy, another Error where there is no pinned memory for it.
   void send();
   // The elements of a tensor; waits until the copy has ended. Before send(): an Error.
   const std::vector<double>& values(std::size_t number);

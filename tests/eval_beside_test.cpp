@@ -109,10 +109,15 @@ TEST_CASE("beside: a thread of its own, or the caller's; in order, one at a time
 
 TEST_CASE("beside: the caller goes on while the work is done") {
   Beside beside(MetricsRun::beside, Device{});
-  std::promise<void> caller;
+  std::promise<void> work, caller;
+  const auto waits = [](std::promise<void>& p) { return p.get_future().wait_for(std::chrono::seconds(60)); };
   std::future_status status = std::future_status::deferred;
-  beside.start([&] { status = caller.get_future().wait_for(std::chrono::seconds(60)); });
-  caller.set_value();  // not reached in turn
+  beside.start([&] {
+    work.set_value();
+    status = waits(caller);
+  });
+  CHECK(waits(work) == std::future_status::ready);  // in turn it would not have begun
+  caller.set_value();                               // nor would this be reached, if start() did the work
   beside.wait();
   CHECK(status == std::future_status::ready);
 }

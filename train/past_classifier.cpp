@@ -5,17 +5,9 @@
 #include "base/check.h"
 #include "models/checkpoint.h"
 #include "models/frozen_classifier.h"
+#include "tensor/memory.h"
 
 namespace pen {
-namespace {
-
-std::int64_t bytes_of(const std::vector<NamedTensor>& state) {
-  std::int64_t bytes = 0;
-  for (const NamedTensor& t : state) bytes += t.tensor.numel() * static_cast<std::int64_t>(size_of(t.tensor.dtype()));
-  return bytes;
-}
-
-}  // namespace
 
 void PastClassifier::load(const std::vector<NamedTensor>& state, const Classifier& like) {
   if (!network_) {
@@ -46,12 +38,14 @@ Classifier& PastClassifier::with(const std::vector<NamedTensor>& state, const Cl
   std::unique_ptr<Classifier> frozen;
   try {
     frozen = freeze(*network_, {.winograd = options_.winograd, .gradient_scale = options_.gradient_scale});
+  } catch (const NotFinite&) {
+    // Such a weight has no folded form. The step's losses are to say so, as they do without folding.
   } catch (const OutOfMemory&) {
-    throw;
-  } catch (const Error&) {
-    // A weight that is not a number has no folded form. The step's losses are to say so, as they do without folding.
+    // The forms that are kept save time. Without them there may be enough for the step.
+    kept_.clear();
+    release_cached_memory(like.device());
   }
-  if (!frozen) return *network_;  // not every kind of network has a frozen form
+  if (!frozen) return *network_;  // nor does every kind of network have a frozen form
   kept_.push_front({id, bytes_of(state), std::move(frozen)});
   std::int64_t bytes = 0;
   auto last = kept_.begin();

@@ -25,7 +25,8 @@ class PastClassifier {
 
   // The network of a state, on the device and in the type of `like`, whose states they are: in evaluation mode, with
   // gradients of its input alone. States are told apart by their memory and may not be changed in place. Valid until
-  // the next call. A state with a weight that is not finite runs layer by layer, and its logits say so.
+  // the next call. A state with a weight that is not finite runs layer by layer, and its logits say so; so does one
+  // whose frozen form finds no memory. (Folding is done on the CPU: on a GPU a state that is not kept is waited for.)
   Classifier& with(const std::vector<NamedTensor>& state, const Classifier& like);
 
   std::size_t kept() const { return kept_.size(); }

@@ -146,6 +146,14 @@ std::optional<StepMemory> rehearse(const TrainOptions& o, const std::string& wei
                                  [&](const StepBatch& batch, std::int64_t number) {
                                    for (const auto& step : steps) step->train(batch, number, draws);
                                  });
+    if (memory && o.zoo_mode == "historic" && !o.fixed_classifier) {
+      // What the run will hold besides, sooner or later: earlier states and their frozen forms.
+      const std::int64_t each = bytes_of(n.classifier->state()), states = o.f_size * each;
+      const std::int64_t forms = o.fuse ? std::min(states, PastClassifierOptions().most_bytes) : 0;
+      const auto later = static_cast<std::uint64_t>(states + forms);
+      memory->fixed += later;
+      memory->least += later;
+    }
   }
   release_cached_memory(device);
   return memory;

@@ -169,6 +169,9 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
       if (options_.overfit_one_batch && position_.step >= (position_.epoch + 1) * wanted) break;
       StepClock::Load load{Clock::now(), {}};
       BatchPtr fresh = kept ? nullptr : train_.next();
+      load.end = Clock::now();
+      // Whatever becomes of the batch: a step that is under way did not need this time.
+      if (queued) clock_.loaded(load);
       if (!kept && !fresh) break;
       const Batch& batch = kept ? *kept : *fresh;
       // Which batch of the epoch this is follows from its position, also after resuming.
@@ -179,8 +182,7 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
         position_.data_position = batch.end;
         continue;
       }
-      load.end = Clock::now();
-      clock_.loaded(load);
+      if (!queued) clock_.loaded(load);
       const StepBatch input = to_device(batch, uploader_, options_.classes);
       LateLog log = hooks_.train(input, position_.epoch, position_.step, draws_);
       finish();

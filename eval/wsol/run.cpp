@@ -147,9 +147,12 @@ WsolRun run_wsol(const WsolOptions& options, Device device, const std::string& d
     judging.wait();  // what is wrong with earlier images is said first
     throw;
   }
-  if (done) judging.wait();
   run.interrupted = !done;
-  if (!done) return run;
+  if (!done) {
+    judging.forget();  // it writes to `run`
+    return run;
+  }
+  judging.wait();
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.images = dataset.size();
 

@@ -106,7 +106,8 @@ struct Next {
 void gradient_of(const Conv2d& d, const Share& o, const float* x, const float* dy, bool add, float* out) {
   const int64_t outputs = d.n * d.p * d.q, taps = d.r * d.s, first_k = o.first_block * block_rows,
                 last_k = std::min(o.last_block * block_rows, d.k), row = taps * d.c;
-  const int64_t fit = piece_bytes / ((last_k - first_k) * static_cast<int64_t>(sizeof(float)));
+  // As if two threads shared the channels, however many do: the length decides how sums are rounded.
+  const int64_t fit = 2 * piece_bytes / (d.k * static_cast<int64_t>(sizeof(float)));
   const int64_t most = std::clamp(fit, least_outputs, most_outputs), pieces = (outputs + most - 1) / most;
   const int64_t step = (outputs + pieces - 1) / pieces;
   const bool in_order = taps == 1 && d.stride == 1 && d.pad == 0;

@@ -129,15 +129,53 @@ bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, co
 // K,C,R,S and K,R,S,C are the same where one of the axes that change places is 1.
 bool same_layout(const Conv2d& d) { return d.r * d.s == 1 || d.c / d.groups == 1; }
 
-// A kept copy for each name (of contents, and so of a type); the ones not asked for longest go first.
-struct KeptCopy {
-  Temporary memory;
-  std::uint64_t asked;
-};
-struct KeptCopies {
-  std::mutex mutex;
-  std::uint64_t calls = 0;
-  std::map<std::pair<int, std::uint64_t>, KeptCopy> kept;
+// A kept copy for each name (of contents, and so of a type). A copy under a new name takes the place of its owner's old
+// one; beyond so many bytes those not asked for longest go.
+class KeptCopies {
+ public:
+  // The copy of d's weights, which `turn` writes to new memory if there is none.
+  template <class T, class F>
+  const T* of(const Conv2d& d, int device, std::size_t bytes, cudaStream_t stream, F turn) {
+    const std::lock_guard lock(mutex_);
+    const Name name(device, d.weight_key);
+    auto found = kept_.find(name);
+    if (found == kept_.end()) {
+      make_room(device, d.weight_owner, bytes);
+      found = kept_.emplace(name, Copy{Temporary(bytes, stream), bytes, d.weight_owner, 0}).first;
+      bytes_ += bytes;
+      turn(found->second.memory.template as<T>());
+    }
+    found->second.asked = ++calls_;
+    return found->second.memory.template as<T>();
+  }
+
+ private:
+  using Name = std::pair<int, std::uint64_t>;
+  struct Copy {
+    Temporary memory;
+    std::size_t bytes;
+    std::uint64_t owner, asked;
+  };
+  static constexpr std::size_t most_bytes = std::size_t{512} << 20;  // ResNet-50 has 45 MB of 3x3 weights
+
+  void erase(std::map<Name, Copy>::iterator at) {
+    bytes_ -= at->second.bytes;
+    kept_.erase(at);
+  }
+  void make_room(int device, std::uint64_t owner, std::size_t wanted) {
+    for (auto at = kept_.begin(); owner && at != kept_.end();) {
+      const auto here = at++;
+      if (here->first.first == device && here->second.owner == owner) erase(here);
+    }
+    while (!kept_.empty() && bytes_ + wanted > most_bytes)
+      erase(std::min_element(kept_.begin(), kept_.end(),
+                             [](const auto& a, const auto& b) { return a.second.asked < b.second.asked; }));
+  }
+
+  std::mutex mutex_;
+  std::uint64_t calls_ = 0;
+  std::size_t bytes_ = 0;
+  std::map<Name, Copy> kept_;
 };
 KeptCopies& kept_copies() {
   static auto& all = *new KeptCopies;
@@ -159,20 +197,7 @@ class Weights {
       memory_ = turn(turned_.emplace(bytes, libraries.stream()).template as<T>());
       return;
     }
-    constexpr std::size_t most = 1024;  // a network has some hundred
-    auto& [mutex, calls, kept] = kept_copies();
-    const std::lock_guard lock(mutex);
-    const std::pair<int, std::uint64_t> name(ctx.device.index, d.weight_key);
-    auto found = kept.find(name);
-    if (found == kept.end()) {
-      if (kept.size() >= most)
-        kept.erase(std::min_element(kept.begin(), kept.end(),
-                                    [](const auto& a, const auto& b) { return a.second.asked < b.second.asked; }));
-      found = kept.emplace(name, KeptCopy{Temporary(bytes, libraries.stream()), 0}).first;
-      turn(found->second.memory.template as<T>());
-    }
-    found->second.asked = ++calls;
-    memory_ = found->second.memory.template as<T>();
+    memory_ = kept_copies().of<T>(d, ctx.device.index, bytes, libraries.stream(), turn);
   }
   const T* get() const { return memory_; }
 
