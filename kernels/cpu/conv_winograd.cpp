@@ -60,25 +60,107 @@ void multiply_panel(int64_t tiles, int64_t c, const float* v, const float* u, co
   }
 }
 
-// y = epilogue(A^T m A + b) for the channels [k0, k0 + panel), m (36,of,panel)
-template <bool... chosen>
-void finish_tiles(const Conv2d& d, const Tiles& all, int64_t first, int64_t tiles, int64_t of, int64_t k0,
-                  const float* m, const float* b, const Epilogue& e, float* y) {
-  for (int64_t t = 0; t < tiles; ++t) {
-    const auto [n, top, left] = all.place(first + t);
-    const int64_t rows = std::min(step, d.p - top), columns = std::min(step, d.q - left);
-    for (int64_t k = k0; k < std::min(k0 + panel, d.k); k += lanes) {
-      Vector in[points], half[4 * 6], out[4 * 4];
-      for (int64_t i = 0; i < points; ++i) in[i] = *reinterpret_cast<const Vector*>(m + (i * of + t) * panel + k - k0);
-      for (int j = 0; j < 6; ++j) tile::output(in + j, 6, half + j, 6);
-      for (int i = 0; i < 4; ++i) tile::output(half + 6 * i, 1, out + 4 * i, 1);
-      if (b)  // by index: a reference would promise the alignment of a whole vector
-        for (int64_t i = 0; i < step * step; ++i) out[i] += *reinterpret_cast<const Vector*>(b + k);
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j)
-          store<chosen...>(e, out + 4 * i + j, ((n * d.p + top + i) * d.q + left + j) * d.k + k, y);
+// The tiles of a map, of four kinds: those at its lower and right edge have fewer rows, columns or both where four does
+// not divide its sides, and take fewer products.
+class Cut {
+ public:
+  explicit Cut(const Conv2d& d) : tiles(d), rows_{4, last_of(d.p)}, columns_{4, last_of(d.q)}, d_(d) {}
+  static constexpr int kinds = 4;  // bit 1: the last row of tiles, if it has fewer rows; bit 0: the last column
+  int kind(const Tiles::Place& at) const {
+    return 2 * static_cast<int>(at.top + step > d_.p) + static_cast<int>(at.left + step > d_.q);
+  }
+  // Calls f<rows, columns>() with a kind's outputs.
+  template <class F>
+  void with(int kind, F f) const {
+    const auto row = [&]<int rows>() {
+      const int columns = columns_[kind & 1];
+      columns == 4   ? f.template operator()<rows, 4>()
+      : columns == 3 ? f.template operator()<rows, 3>()
+                     : f.template operator()<rows, 2>();
+    };
+    const int rows = rows_[kind >> 1];
+    rows == 4 ? row.template operator()<4>() : rows == 3 ? row.template operator()<3>() : row.template operator()<2>();
+  }
+  // Whether tiles of this kind have the point.
+  bool uses(int kind, int64_t point) const {
+    const auto has = [](int outputs, int64_t p) { return p == 5 || p < outputs + 1; };
+    return has(rows_[kind >> 1], point / 6) && has(columns_[kind & 1], point % 6);
+  }
+  const Tiles tiles;
+
+ private:
+  static int last_of(int64_t side) { return side % 4 == 0 ? 4 : side % 4 == 3 ? 3 : 2; }
+  int rows_[2], columns_[2];
+  const Conv2d& d_;
+};
+
+// Tiles [first, first + count), those of a kind one behind the other: where each kind begins.
+struct Sorted {
+  Sorted(const Cut& cut, int64_t first_tile, int64_t tiles) : first(first_tile), count(tiles) {
+    for (int64_t t = first; t < first + count; ++t) ++begin[cut.kind(cut.tiles.place(t)) + 1];
+    for (int k = 0; k < Cut::kinds; ++k) begin[k + 1] += begin[k];
+  }
+  // Calls f(place, kind, slot) for the tiles [from, to) of all.
+  template <class F>
+  void each(const Cut& cut, int64_t from, int64_t to, F f) const {
+    int64_t next[Cut::kinds];
+    std::copy(begin, begin + Cut::kinds, next);
+    for (int64_t t = first; t < to; ++t) {
+      const Tiles::Place at = cut.tiles.place(t);
+      const int kind = cut.kind(at);
+      const int64_t slot = next[kind]++;
+      if (t >= from) f(at, kind, slot);
     }
   }
+  int64_t first, count;
+  int64_t begin[Cut::kinds + 1] = {};
+};
+
+// v (36,count,C + apart): those of the tiles [from, to)
+void transform_inputs(const Conv2d& d, const Cut& cut, const Sorted& sorted, int64_t from, int64_t to, const float* x,
+                      float* v) {
+  const int64_t row = d.c + apart;
+  sorted.each(cut, from, to, [&](const Tiles::Place& at, int kind, int64_t slot) {
+    cut.with(kind, [&]<int rows, int columns>() {
+      tile::transform_tile<rows, columns>(d, x + at.n * d.h * d.w * d.c, at.top, at.left, sorted.count * row,
+                                          v + slot * row);
+    });
+  });
+}
+
+// out (rows of 4) = A^T m A for one tile and vector, whose points are `between` floats apart.
+template <int rows, int columns>
+void outputs_of(const float* m, int64_t between, Vector* out) {
+  constexpr int high = rows + 2, wide = columns + 2;
+  Vector in[high * wide], half[rows * wide];
+  for (int i = 0; i < high; ++i)
+    for (int j = 0; j < wide; ++j)
+      in[wide * i + j] =
+          *reinterpret_cast<const Vector*>(m + (6 * tile::place<rows>(i) + tile::place<columns>(j)) * between);
+  for (int j = 0; j < wide; ++j) tile::output_of<rows>(in + j, wide, half + j, wide);
+  for (int i = 0; i < rows; ++i) tile::output_of<columns>(half + wide * i, 1, out + 4 * i, 1);
+}
+
+// y = epilogue(A^T m A + b) for the channels [k0, k0 + panel), m (36,of,panel)
+template <bool... chosen>
+void finish_tiles(const Conv2d& d, const Cut& cut, const Sorted& sorted, int64_t of, int64_t k0, const float* m,
+                  const float* b, const Epilogue& e, float* y) {
+  sorted.each(cut, sorted.first, sorted.first + sorted.count, [&](const Tiles::Place& at, int kind, int64_t slot) {
+    const int64_t rows = std::min(step, d.p - at.top), columns = std::min(step, d.q - at.left);
+    for (int64_t i = 0; i < rows; ++i)  // where the processor's own prefetching does not expect them
+      for (int64_t j = 0; j < columns; ++j)
+        for (int64_t k = k0; k < std::min(k0 + panel, d.k); k += lanes)
+          __builtin_prefetch(y + ((at.n * d.p + at.top + i) * d.q + at.left + j) * d.k + k, 1);
+    for (int64_t k = k0; k < std::min(k0 + panel, d.k); k += lanes) {
+      Vector out[4 * 4];
+      cut.with(kind, [&]<int high, int wide>() { outputs_of<high, wide>(m + slot * panel + k - k0, of * panel, out); });
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) {
+          if (b) out[4 * i + j] += *reinterpret_cast<const Vector*>(b + k);
+          store<chosen...>(e, out + 4 * i + j, ((at.n * d.p + at.top + i) * d.q + at.left + j) * d.k + k, y);
+        }
+    }
+  });
 }
 
 // Tiles at a time: both transforms of them stay in the second cache, beside a panel.
@@ -89,25 +171,32 @@ int64_t chunk_of(const Conv2d& d) {
 
 struct Work {
   const Conv2d& d;
-  const Tiles& tiles;
+  const Cut& cut;
   const float *u, *b;
   const Epilogue& after;
   float* y;
 };
 
-// Panels [begin, end) of so many tiles from `first`, whose transforms v have `of` tiles between points.
-void multiply(const Work& w, int64_t first, int64_t tiles, int64_t of, const float* v, int64_t begin, int64_t end) {
-  const int64_t c = w.d.c, rows = (tiles + block_rows - 1) / block_rows * block_rows;
-  auto* const m = static_cast<float*>(scratch(static_cast<std::size_t>(points * rows * panel) * sizeof(float), 3));
+// Panels [begin, end) of the tiles whose transforms are v (36,count,C + apart).
+void multiply(const Work& w, const Sorted& sorted, const float* v, int64_t begin, int64_t end) {
+  // Whole blocks are written: the last one of a kind beyond its end.
+  const int64_t c = w.d.c, v_row = c + apart, of = sorted.count + block_rows;
+  auto* const m = static_cast<float*>(scratch(static_cast<std::size_t>(points * of * panel) * sizeof(float), 3));
   for (int64_t j = begin; j < end; ++j) {
     for (int64_t e = 0; e < points; ++e) {
       const float* const u = w.u + (j * points + e) * c * panel;
-      const bool last = j + 1 == end && e + 1 == points;
-      multiply_panel(tiles, c, v + e * of * (c + apart), u, last ? u : u + c * panel, m + e * rows * panel);
+      const float* const next = j + 1 == end && e + 1 == points ? u : u + c * panel;
+      for (int kind = 0; kind < Cut::kinds; ++kind) {
+        if (!w.cut.uses(kind, e)) continue;
+        const int64_t first = sorted.begin[kind];
+        while (kind + 1 < Cut::kinds && w.cut.uses(kind + 1, e)) ++kind;  // neighbours go together
+        multiply_panel(sorted.begin[kind + 1] - first, c, v + (e * sorted.count + first) * v_row, u, next,
+                       m + (e * of + first) * panel);
+      }
     }
     with_epilogue(
         w.after, [&]<bool... chosen>() {
-          finish_tiles<chosen...>(w.d, w.tiles, first, tiles, rows, j * panel, m, w.b, w.after, w.y);
+          finish_tiles<chosen...>(w.d, w.cut, sorted, of, j * panel, m, w.b, w.after, w.y);
         });
   }
 }
@@ -134,28 +223,26 @@ void winograd(const Conv2d& d, const float* x, WeightName name, const std::funct
   const float* const u = static_cast<const float*>(kept_weights(layout, name, [&](void* to) {
     transform_weights(d.k, d.c, static_cast<const float*>(plain()), static_cast<float*>(to));
   }));
-  const Tiles all(d);
-  const Work work{d, all, u, b, after, y};
-  const int64_t most = chunk_of(d);
+  const Cut cut(d);
+  const Work work{d, cut, u, b, after, y};
+  const int64_t all = cut.tiles.count, most = chunk_of(d);
   // Few tiles would be few rows for each thread, and each thread would read all weights: then panels are divided.
-  if (all.count < most * threads() && panels >= 2 * threads()) {
-    float* const v = inputs(d, all.count);
-    parallel_for(all.count, 1, [&](int64_t begin, int64_t end) {
-      tile::transform_input(d, all, begin, end - begin, all.count, x, v + begin * (d.c + apart));
-    });
-    parallel_for(panels, 1,
-                 [&](int64_t begin, int64_t end) { multiply(work, 0, all.count, all.count, v, begin, end); });
+  if (all < most * threads() && panels >= 2 * threads()) {
+    float* const v = inputs(d, all);
+    const Sorted sorted(cut, 0, all);
+    parallel_for(all, 1, [&](int64_t begin, int64_t end) { transform_inputs(d, cut, sorted, begin, end, x, v); });
+    parallel_for(panels, 1, [&](int64_t begin, int64_t end) { multiply(work, sorted, v, begin, end); });
     return;
   }
-  parallel_for(all.count, block_rows, [&](int64_t begin, int64_t end) {
+  parallel_for(all, block_rows, [&](int64_t begin, int64_t end) {
     // Pieces of nearly the same length: a short last one would leave rows of the products empty.
     const int64_t pieces = (end - begin + most - 1) / most;
     const int64_t chunk = ((end - begin + pieces - 1) / pieces + block_rows - 1) / block_rows * block_rows;
     float* const v = inputs(d, chunk);
     for (int64_t first = begin; first < end; first += chunk) {
-      const int64_t tiles = std::min(chunk, end - first);
-      tile::transform_input(d, all, first, tiles, tiles, x, v);
-      multiply(work, first, tiles, tiles, v, 0, panels);
+      const Sorted sorted(cut, first, std::min(chunk, end - first));
+      transform_inputs(d, cut, sorted, first, first + sorted.count, x, v);
+      multiply(work, sorted, v, 0, panels);
     }
   });
 }

@@ -28,7 +28,7 @@ void transform_gradient(const Conv2d& d, const Tiles& all, int64_t first, int64_
   for (int64_t t = 0; t < tiles; ++t) {
     const auto [n, top, left] = all.place(first + t);
     const float* from[16];
-    tile::pixels_of<4>(dy + n * d.p * d.q * d.k, d.p, d.q, d.k, top, left, from);
+    tile::pixels_of<4, 4>(dy + n * d.p * d.q * d.k, d.p, d.q, d.k, top, left, from);
     for (int64_t k = 0; k < d.k; k += lanes) {
       Vector in[16], half[6 * 4], out[points];
       for (int64_t e = 0; e < 16; ++e) in[e] = *reinterpret_cast<const Vector*>(from[e] + k);

@@ -8,6 +8,19 @@ namespace pen::kernels::cpu::tile {
 
 constexpr float a = 0.625f, b = 1.5f, a2 = a * a, b2 = b * b;
 
+// Tiles of fewer outputs, for the edge of a map: F(3,3) leaves out the point -b, F(2,3) that and b. Filters are
+// transformed once for all of them: what the fewer points change of a filter's factors stands in B^T. The points'
+// places among the six:
+template <int outputs>
+constexpr int place(int i) {
+  static_assert(outputs >= 2 && outputs <= 4);
+  return i + 1 == outputs + 2 ? 5 : i;
+}
+template <int outputs>
+constexpr bool uses(int point) {
+  return point == 5 || point < outputs + 1;
+}
+
 // Six values, `step` apart: out = B^T in
 inline void input(const Vector* in, Vector* out, int step) {
   const Vector even_a = in[4 * step] - b2 * in[2 * step], odd_a = a * (in[3 * step] - b2 * in[step]);
@@ -22,6 +35,31 @@ inline void input(const Vector* in, Vector* out, int step) {
   out[5 * step] = last;
 }
 
+// The same for tiles of fewer outputs: outputs + 2 values.
+template <int outputs>
+inline void input_of(const Vector* in, Vector* out, int step) {
+  if constexpr (outputs == 4) {
+    input(in, out, step);
+  } else if constexpr (outputs == 3) {
+    const Vector cubes = in[3 * step] - a2 * in[step];
+    const Vector odd_a = in[3 * step] - a * b * in[step], even_a = in[2 * step];
+    const Vector sum = odd_a + (a - b) * even_a;
+    // x (x + a)(x - b) and x (x - a)(x - b)
+    const Vector difference = in[3 * step] + a * b * in[step] - (a + b) * even_a;
+    out[0] = b * (in[3 * step] - b * in[2 * step] - a2 * in[step] + a2 * b * in[0]);
+    out[step] = (a + b) * sum;
+    out[2 * step] = (b - a) * difference;
+    out[3 * step] = 2 * b * cubes;
+    out[4 * step] = in[4 * step] - b * in[3 * step] - a2 * in[2 * step] + a2 * b * in[step];
+  } else {
+    const Vector even = (a2 - b2) * in[2 * step], odd = (a2 - b2) * a * in[step];
+    out[0] = b2 * (a2 * in[0] - in[2 * step]);
+    out[step] = even + odd;
+    out[2 * step] = even - odd;
+    out[3 * step] = in[3 * step] - a2 * in[step];
+  }
+}
+
 // out (4) = A^T in (6)
 inline void output(const Vector* in, int in_step, Vector* out, int out_step) {
   const Vector sum_a = in[in_step] + in[2 * in_step], difference_a = in[in_step] - in[2 * in_step];
@@ -30,6 +68,24 @@ inline void output(const Vector* in, int in_step, Vector* out, int out_step) {
   out[out_step] = a * difference_a + b * difference_b;
   out[2 * out_step] = a2 * sum_a + b2 * sum_b;
   out[3 * out_step] = a * a2 * difference_a + b * b2 * difference_b + in[5 * in_step];
+}
+
+template <int outputs>
+inline void output_of(const Vector* in, int in_step, Vector* out, int out_step) {
+  if constexpr (outputs == 4) {
+    output(in, in_step, out, out_step);
+  } else {
+    const Vector sum = in[in_step] + in[2 * in_step], difference = a * (in[in_step] - in[2 * in_step]);
+    out[0] = in[0] + sum;
+    out[out_step] = difference;
+    if constexpr (outputs == 3) {
+      out[0] += in[3 * in_step];
+      out[out_step] += b * in[3 * in_step];
+      out[2 * out_step] = a2 * sum + b2 * in[3 * in_step] + in[4 * in_step];
+    } else {
+      out[out_step] += in[3 * in_step];
+    }
+  }
 }
 
 // out (6) = A in (4): of an output's gradient

@@ -25,33 +25,47 @@ struct Tiles {
   std::int64_t rows, columns, count;
 };
 
-// Where the side x side pixels from (top, left) of an image x (h,w,c) begin; `zeros` for those outside.
-template <int side>
+// Where the rows x columns pixels from (top, left) of an image x (h,w,c) begin; `zeros` for those outside.
+template <int rows, int columns>
 void pixels_of(const float* x, std::int64_t h, std::int64_t w, std::int64_t c, std::int64_t top, std::int64_t left,
-               const float* (&from)[side * side]) {
-  for (std::int64_t i = 0; i < side; ++i)
-    for (std::int64_t j = 0; j < side; ++j) {
+               const float* (&from)[rows * columns]) {
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) {
       const std::int64_t row = top + i, column = left + j;
       const bool inside = row >= 0 && row < h && column >= 0 && column < w;
-      from[i * side + j] = inside ? x + (row * w + column) * c : zeros;
+      from[i * columns + j] = inside ? x + (row * w + column) * c : zeros;
     }
 }
 
-// v (36,tiles,C + apart) = B^T x B for the tiles from `first`; `of` tiles lie between its points.
+// v = B^T x B for a tile of rows x columns outputs at (top, left) of an image x: each of its points `between` floats
+// behind the one before, those that it does not use left as they are.
+template <int rows, int columns>
+void transform_tile(const Conv2d& d, const float* x, std::int64_t top, std::int64_t left, std::int64_t between,
+                    float* v) {
+  constexpr int high = rows + 2, wide = columns + 2;
+  const float* from[high * wide];
+  pixels_of<high, wide>(x, d.h, d.w, d.c, top - 1, left - 1, from);
+  for (std::int64_t c = 0; c < d.c; c += lanes) {
+    Vector in[high * wide], half[high * wide], out[high * wide];
+    for (int e = 0; e < high * wide; ++e) {
+      in[e] = *reinterpret_cast<const Vector*>(from[e] + c);
+      if (e % wide >= 2) __builtin_prefetch(from[e] + c + step * d.c);  // the next tile's
+    }
+    for (int j = 0; j < wide; ++j) input_of<rows>(in + j, half + j, wide);
+    for (int i = 0; i < high; ++i) input_of<columns>(half + wide * i, out + wide * i, 1);
+    for (int i = 0; i < high; ++i)
+      for (int j = 0; j < wide; ++j)
+        *reinterpret_cast<Vector*>(v + (6 * place<rows>(i) + place<columns>(j)) * between + c) = out[wide * i + j];
+  }
+}
+
+// v (36,tiles,C + apart) for the tiles from `first`, all of 4 x 4 outputs; `of` tiles lie between its points.
 inline void transform_input(const Conv2d& d, const Tiles& all, std::int64_t first, std::int64_t tiles, std::int64_t of,
                             const float* x, float* v) {
   const std::int64_t row = d.c + apart;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const auto [n, top, left] = all.place(first + t);
-    const float* from[points];
-    pixels_of<6>(x + n * d.h * d.w * d.c, d.h, d.w, d.c, top - 1, left - 1, from);
-    for (std::int64_t c = 0; c < d.c; c += lanes) {
-      Vector in[points], half[points], out[points];
-      for (std::int64_t e = 0; e < points; ++e) in[e] = *reinterpret_cast<const Vector*>(from[e] + c);
-      for (int j = 0; j < 6; ++j) input(in + j, half + j, 6);
-      for (int i = 0; i < 6; ++i) input(half + 6 * i, out + 6 * i, 1);
-      for (std::int64_t e = 0; e < points; ++e) *reinterpret_cast<Vector*>(v + (e * of + t) * row + c) = out[e];
-    }
+    transform_tile<4, 4>(d, x + n * d.h * d.w * d.c, top, left, of * row, v + t * row);
   }
 }
 
