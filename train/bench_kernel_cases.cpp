@@ -24,8 +24,8 @@ std::string rows_text(int64_t rows, int64_t c) { return str(rows, "x", c); }
 
 class Cases {
  public:
-  Cases(const NetworkShapes& shapes, KernelArena& arena)
-      : shapes_(shapes), arena_(arena), ctx_(context(arena.device())) {}
+  Cases(const NetworkShapes& shapes, KernelArena& arena, bool winograd)
+      : shapes_(shapes), arena_(arena), ctx_(context(arena.device())), winograd_(winograd) {}
 
   std::vector<KernelCase> all() {
     for (const NetworkShapes::Conv& conv : shapes_.convs) convolution(conv);
@@ -47,6 +47,7 @@ class Cases {
     KernelArena& a = arena_;
     const kernels::Context ctx = ctx_;
     Conv2d d = use.d;
+    d.winograd = winograd_;
     const int64_t nx = d.n * d.h * d.w * d.c, ny = d.n * d.p * d.q * d.k, nw = d.k * d.c / d.groups * d.r * d.s;
     PEN_CHECK_AS(usage, nw <= KernelArena::weight_floats, "bench kernels: a convolution has ", nw,
                  " weights; this measures networks of up to ", KernelArena::weight_floats);
@@ -172,6 +173,7 @@ class Cases {
   const NetworkShapes& shapes_;
   KernelArena& arena_;
   kernels::Context ctx_;
+  bool winograd_;
   std::uint64_t key_ = std::uint64_t{1} << 60;  // beyond the identities of tensors, which are keys too
   std::vector<KernelCase> cases_;
 };
@@ -205,8 +207,8 @@ std::int64_t largest_activation(const NetworkShapes& shapes) {
   return std::max(most, shapes.batch * std::max(shapes.classes, shapes.features));
 }
 
-std::vector<KernelCase> kernel_cases(const NetworkShapes& shapes, KernelArena& arena) {
-  return Cases(shapes, arena).all();
+std::vector<KernelCase> kernel_cases(const NetworkShapes& shapes, KernelArena& arena, bool winograd) {
+  return Cases(shapes, arena, winograd).all();
 }
 
 }  // namespace pen

@@ -71,7 +71,7 @@ KernelBenchmark benchmark_kernels(const BenchOptions& options, Device device) {
   classifier->eval();
   const NetworkShapes shapes = network_shapes(*classifier, options.batch_size, options.input_size);
   KernelArena arena(device, largest_activation(shapes));
-  std::vector<KernelCase> cases = kernel_cases(shapes, arena);
+  std::vector<KernelCase> cases = kernel_cases(shapes, arena, options.winograd);
   std::erase_if(cases, [&](const KernelCase& c) { return c.kernel.find(options.only) == std::string::npos; });
   PEN_CHECK_AS(usage, !cases.empty(), "bench kernels: no kernel's name contains '", options.only, "'");
   KernelBenchmark result;

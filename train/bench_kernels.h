@@ -72,7 +72,7 @@ class KernelArena {
 
 // Floats that the largest activation has.
 std::int64_t largest_activation(const NetworkShapes& shapes);
-// The arena must outlive the cases.
-std::vector<KernelCase> kernel_cases(const NetworkShapes& shapes, KernelArena& arena);
+// The arena must outlive the cases. winograd: as in steps, convolutions of 3x3 may run by that algorithm.
+std::vector<KernelCase> kernel_cases(const NetworkShapes& shapes, KernelArena& arena, bool winograd);
 
 }  // namespace pen

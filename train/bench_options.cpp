@@ -32,7 +32,7 @@ OptionTable make_table() {
   table.add("width", &B::width, "factor on all channel counts").above(0).most = 8;
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
   table.add("fuse", &B::fuse, "run a fixed classifier (fix, infer) as one operation; false: layer by layer");
-  table.add("winograd", &B::winograd, "mode ca, or fuse: let 3x3 convolutions run by Winograd's algorithm");
+  table.add("winograd", &B::winograd, "mode ca, fuse and kernels: let 3x3 convolutions run by Winograd's algorithm");
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
   table
       .add("gradient", &B::gradient,
@@ -88,7 +88,8 @@ void resolve(BenchOptions& options, OptionValues& values) {
                             : str(" reads no images, what is '", options.path, "' for?"));
   only_for(is("step"), {"mode", "gradient"});
   only_for(is("step") || is("kernels") || is("memory"), {"arch", "width", "classes", "warmup"});
-  only_for(is("step") || is("memory"), {"fuse", "winograd", "masker_use_layers"});
+  only_for(is("step") || is("memory"), {"fuse", "masker_use_layers"});
+  only_for(is("step") || is("memory") || is("kernels"), {"winograd"});
   only_for(is("kernels"), {"only"});
   only_for(is("memory"), {"modes", "batches"});
   only_for(!is("memory") && !is("wsol"), {"batch_size"});
