@@ -128,6 +128,7 @@ std::vector<Output> Arena::outputs() const {
     const std::vector<std::uint8_t> image = read(e);
     Output o;
     o.name = e.name;
+    o.dtype = e.dtype;
     o.may_be_zero = e.may_be_zero;
     o.bytes.assign(image.begin() + guard_bytes, image.end() - guard_bytes);
     o.values = values_of(e.dtype, o.bytes);

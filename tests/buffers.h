@@ -13,6 +13,7 @@ namespace pen::test {
 // What a run left in one output.
 struct Output {
   std::string name;
+  DType dtype = DType::f32;
   bool may_be_zero = false;
   std::vector<double> values, start;  // start: the values before the launch; empty if it was poisoned
   std::vector<std::uint8_t> bytes;    // the very bits

@@ -454,6 +454,44 @@ TEST_CASE("simulated: CA in 16 bit: masked in, one walk back serves the masker a
   }
 }
 
+// At a scale of 1 too, to which a run that overflows may come down; and where the weights' gradients alone overflow.
+TEST_CASE("CA in fp16: an infinite gradient of weights keeps the update that it belongs to, and the masker's") {
+  const PolicyScope scope(DType::f16);
+  for (const double scale : {1.0, 1024.0})
+    for (const std::string stage : {"clean", "masked"}) {
+      CAPTURE(scale);
+      CAPTURE(stage);
+      TrainOptions options;
+      options.fixed_classifier = false;
+      options.prob_historic = 0;
+      options.precision = "fp16";
+      options.loss_scale = scale;
+      options.mask_in.criterion = options.mask_out.criterion = "crossentropy";
+      Networks n(options, Device{});
+      const auto start = copy_state(*n.classifier), masker = copy_state(*n.masker);
+      std::vector<NamedTensor> after_clean;
+      n.step->observer = [&](const char* reached) {
+        if (reached == std::string("masked")) after_clean = copy_state(*n.classifier);
+        if (reached != stage) return;
+        Tensor gradient = n.classifier->parameters().front().tensor.grad();
+        gradient.mutable_data<float>()[0] = std::numeric_limits<float>::infinity();
+      };
+      const StepLog log = n.step->train(images(Device{}), 0, n.draws);
+      CHECK(figure(log, "overflow") == 1);
+      REQUIRE(!after_clean.empty());
+      // Running statistics move in a forward pass: what is learned is compared.
+      const auto same_weights = [&](const std::vector<NamedTensor>& want) {
+        for (const NamedTensor& p : n.classifier->parameters())
+          for (const NamedTensor& w : want)
+            if (w.name == p.name && w.tensor.to_vector<float>() != p.tensor.to_vector<float>()) return false;
+        return true;
+      };
+      CHECK(same_weights(after_clean));
+      CHECK(same_weights(start) == (stage == "clean"));
+      CHECK(same_state(*n.masker, masker));
+    }
+}
+
 TEST_CASE("simulated: CA in fp16: a gradient that overflows changes nobody's weights") {
   const PolicyScope scope(DType::f16);
   for (const Device device : {gpu, Device{}})

@@ -144,8 +144,12 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
     // frozen classifier uses them.
     std::vector<StepBatch> batches;
     std::async(std::launch::async, [&] {
+      // Labels are the same in all precisions, so that their gradients are those of one loss.
+      const DType inside = classifier->inside();
+      classifier->set_inside(DType::f32);
       for (std::int64_t i = 0; i < bench_input_sets; ++i)
         batches.push_back(fixed_batch(options, i, *classifier, device));
+      classifier->set_inside(inside);
     }).get();
     result.labels = batches.front().labels;
     release_cached_memory(device);

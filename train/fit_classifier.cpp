@@ -37,11 +37,12 @@ LateLog fit_step(Classifier& classifier, Optimizer& optimizer, const StepBatch& 
   optimizer.zero_grad();
   const Tensor logits = classifier.logits(batch.images);
   const Tensor loss = ops::mean(ops::cross_entropy(logits, label_ids(batch, classifier.classes()), o.label_smoothing));
-  const double scale = classifier.inside() == DType::f16 ? o.loss_scale : 1;
+  const bool half = classifier.inside() == DType::f16;
+  const double scale = half ? o.loss_scale : 1;
   backward_scaled(loss, scale);
   LateLog log(batch.images.device());
   Tensor control = update_control({loss.detach()});
-  if (scale != 1) {
+  if (half) {
     log.add("overflow", {require_finite(gradients_of(optimizer.parameters()), control)},
             [](const LateLog::Elements& e) { return std::isfinite(e[0][0]) ? 0.0 : 1.0; });
     control = rescaled(control, 1 / scale);

@@ -141,11 +141,9 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
     backward_scaled(loss, scale);
     observe("clean");
     Tensor control = update_control({clean.loss});
-    if (scale != 1) {
+    if (classifier_.inside() == DType::f16)
       clean.squares = require_finite(gradients_of(classifier_optimizer_.parameters()), control);
-      control = rescaled(control, 1 / scale);
-    }
-    classifier_optimizer_.step(control);
+    classifier_optimizer_.step(scale == 1 ? control : rescaled(control, 1 / scale));
     classifier_optimizer_.zero_grad();
   } else {
     NoGrad no_grad;
