@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <unordered_map>
@@ -15,9 +16,19 @@ namespace {
 
 constexpr std::size_t most_workspace = std::size_t{1} << 30;
 constexpr int most_candidates = 12;  // of each graph; cuDNN's order is by expected time
+
 // No further candidate of a graph once one has run and this has passed: engines that compile at run time may take a
-// second each, and a network has some fifty graphs.
-constexpr std::chrono::seconds most_time{2};
+// second each, and a network has some fifty graphs. PENUMBRA_PLAN_SECONDS changes it; 0 takes the first that runs, for
+// tests, which have hundreds of graphs and time none.
+std::chrono::duration<double> most_time() {
+  const char* const given = std::getenv("PENUMBRA_PLAN_SECONDS");
+  if (!given) return std::chrono::seconds(2);
+  char* end = nullptr;
+  const double seconds = std::strtod(given, &end);
+  PEN_CHECK_AS(usage, end != given && *end == 0 && seconds >= 0 && seconds <= 3600, "PENUMBRA_PLAN_SECONDS: '", given,
+               "' is not between 0 and 3600");
+  return std::chrono::duration<double>(seconds);
+}
 constexpr std::size_t most_plans = 2048;
 
 struct KeyHash {
@@ -81,10 +92,11 @@ void try_graph(Libraries& libraries, const ConvSpec& spec, bool fused,
                const std::function<void(const ConvPlan&)>& trial, Choice& choice) {
   const Descriptor graph = conv_graph(spec, fused, libraries.cudnn());
   const auto start = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> longest = most_time();
   int here = 0;
   bool ran = false;
   for (const Descriptor& config : engine_configs(spec, graph, nullptr)) {
-    if (here == most_candidates || (ran && std::chrono::steady_clock::now() - start > most_time)) break;
+    if (here == most_candidates || (ran && std::chrono::steady_clock::now() - start > longest)) break;
     std::optional<Descriptor> built = plan_of(config, libraries.cudnn(), nullptr);
     if (!built) continue;
     auto plan = std::make_unique<ConvPlan>(spec, fused, std::move(*built));
