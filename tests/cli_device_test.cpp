@@ -1,11 +1,22 @@
 // The whole program with --device cuda: on a simulated GPU (simulated_gpu.cpp), whose memory nobody but kernels and
 // copies can touch, on every machine; on a real one, the same commands, where there is one. Held against the CPU.
+#include "tests/compare.h"
 #include "tests/device_runs.h"
 
 using namespace pen;
 using namespace pen::test;
 
 namespace {
+
+// CA where an earlier classifier looks at the masked images in every other step.
+Words historic(const std::string& steps) {
+  return {"--zoo_mode", "historic", "--save_freq", "1", "--prob_historic", "0.5", "--max_steps", steps};
+}
+
+// The first tensor that a classifier learns.
+Tensor first_weight(const std::string& file) {
+  return read_checkpoint(file).parts.at("state_dict_classifier").at(0).tensor;
+}
 
 void check_training(const Gpu& gpu) {
   // Equal bits after resuming are promised on the CPU, and on a GPU with --deterministic.
@@ -20,22 +31,9 @@ void check_training(const Gpu& gpu) {
                   training().val,
                   "--max_steps",
                   "4"};
-  const Words ca{"--lr",
-                 "0.00001",
-                 "--lr_casme",
-                 "0.00001",
-                 "--lambda_tv",
-                 "0.001",
-                 "--mask_in_criterion",
-                 "crossentropy",
-                 "--zoo_mode",
-                 "historic",
-                 "--save_freq",
-                 "1",
-                 "--prob_historic",
-                 "0.5",
-                 "--max_steps",
-                 "4"};
+  const Words ca =
+      Words{"--lr", "0.00001", "--lr_casme", "0.00001", "--lambda_tv", "0.001", "--mask_in_criterion", "crossentropy"} +
+      historic("4");
   const std::pair<std::string, Words> runs[] = {
       {"fix", fix},
       {"fix-unfused", fix + Words{"--fuse", "false"}},
@@ -96,23 +94,9 @@ void check_half(const Gpu& gpu) {
 // CA with the classifier in fp16, which learns. Its last norms see four values of each channel here, so that a sum
 // which is rounded to the other side shows in the second digit.
 void check_half_learning(const Gpu& gpu) {
-  const Words half{"--deterministic",
-                   "--mask_in_criterion",
-                   "crossentropy",
-                   "--lr",
-                   "0.00001",
-                   "--lr_casme",
-                   "0.00001",
-                   "--precision",
-                   "fp16",
-                   "--zoo_mode",
-                   "historic",
-                   "--save_freq",
-                   "1",
-                   "--prob_historic",
-                   "0.5",
-                   "--max_steps",
-                   "3"};
+  const Words half = Words{"--deterministic", "--mask_in_criterion", "crossentropy", "--lr", "0.00001", "--lr_casme",
+                           "0.00001",         "--precision",         "fp16"} +
+                     historic("3");
   finish(program_path(), training().train("half-ca-cpu", half));
   finish(gpu.program, on("cuda", training().train("half-ca" + gpu.name, half)));
   check_lines(training().at("half-ca" + gpu.name, "log/train.jsonl"), training().at("half-ca-cpu", "log/train.jsonl"),
@@ -122,11 +106,8 @@ void check_half_learning(const Gpu& gpu) {
       run_program(gpu.program, on("cuda", training().train(run, half + Words{"--loss_scale", "16777216"})));
   REQUIRE_MESSAGE(ended.code == 0, ended.err);
   CHECK(contains(ended.err, "3 steps left out an update"));
-  const auto weights = [](const std::string& file) {
-    return read_checkpoint(file).parts.at("state_dict_classifier").at(0).tensor;
-  };
-  CHECK(same_bytes(weights(training().at(run)), weights(training().classifier)));
-  CHECK_FALSE(same_bytes(weights(training().at("half-ca" + gpu.name)), weights(training().classifier)));
+  CHECK(same_bytes(first_weight(training().at(run)), first_weight(training().classifier)));
+  CHECK_FALSE(same_bytes(first_weight(training().at("half-ca" + gpu.name)), first_weight(training().classifier)));
 }
 
 // A classifier is fitted as on the CPU, and a run goes on to the bit.
@@ -171,6 +152,22 @@ void check_fitting(const Gpu& gpu) {
   finish(gpu.program, fit("cuda", "fit-half" + gpu.name, {"--precision", "fp16"}));
   check_lines(training().at("fit-half" + gpu.name, "log/train.jsonl"), training().at("fit-half-cpu", "log/train.jsonl"),
               1, 4e-3);
+  // A scale is divided out exactly; one too large keeps every update from the weights, wherever they began.
+  const auto after = [&](const std::string& scale, const std::string& steps) {
+    const std::string name = "fit-scale-" + scale + "-" + steps + gpu.name;
+    finish(gpu.program, fit("cuda", name, {"--precision", "fp16", "--loss_scale", scale, "--max_steps", steps}));
+    return first_weight(training().at(name));
+  };
+  const Tensor usual = after("1024", "1"), quarter = after("256", "1"), start = after("16777216", "1");
+  CHECK(same_bytes(start, after("16777216", "2")));
+  const auto moved = [&](const Tensor& w) {
+    std::vector<double> out = w.to(DType::f64).to_vector<double>();
+    const std::vector<double> from = start.to(DType::f64).to_vector<double>();
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] -= from[i];
+    return out;
+  };
+  const Difference d = compare_l2(moved(quarter), moved(usual), 1e-1);
+  CHECK_MESSAGE(d.ok, d.message);
   finish(gpu.program, fit("cuda", parts, {"--max_steps", "3"}));
   finish(gpu.program, {"fit-classifier", "--output_path", training().runs, "--name", parts, "--resume", "--quiet",
                        "--max_steps", "0"});

@@ -87,8 +87,8 @@ void check_close(const std::string& what, const Output& got, const std::vector<d
 template <class real>
 void check_parity(const Case& c, const Context& ctx) {
   const double rounded = std::is_same_v<real, f16> ? rounded_f16 : rounded_bf16;
-  // What is float32 in 16 bit too has not been rounded to it: statistics, gradients of parameters. On a GPU cuDNN rounds
-  // sums on their way to a gradient of weights or of a mask.
+  // What is float32 in 16 bit too has not been rounded to it: statistics, gradients of parameters. On a GPU cuDNN
+  // rounds sums on their way to a gradient of weights or of a mask.
   const auto tolerance_of = [&](const Output& o) {
     if (sizeof(real) != 2 || c.tolerance == 0) return sizeof(real) == 8 ? c.tolerance_double : c.tolerance;
     const bool wide = o.dtype == DType::f32 && !(ctx.device.is_cuda() && c.kernel.rfind("conv2d_", 0) == 0);

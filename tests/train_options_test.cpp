@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "tests/compare.h"
+#include "tests/tiny_step.h"
 #include "tests/training_runs.h"
 #include "train/fit_classifier.h"
 #include "train/runner.h"
@@ -16,28 +17,9 @@ using namespace pen::test;
 
 namespace {
 
-// A step on a tiny network and random images, outside of any run.
-struct TinyStep {
-  TrainOptions options;
-  std::unique_ptr<Classifier> classifier;
-  std::unique_ptr<Masker> masker;
-  std::unique_ptr<Sgd> sgd;
-  std::unique_ptr<Adam> adam;
-  std::unique_ptr<TrainStep> step;
-  Rng draws{3};
-
-  explicit TinyStep(const TrainOptions& o) : options(o) {
-    set_threads(1);  // more are no help to so little work
-    Rng rng(5);
-    classifier = make_classifier({"resnet18", 3, 0.125}, rng);
-    MaskerOptions m;
-    m.tap_widths = classifier->tap_widths();
-    m.use_layers = {1, 2};
-    masker = std::make_unique<Masker>(m, rng);
-    sgd = std::make_unique<Sgd>(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
-    adam = std::make_unique<Adam>(masker->parameters(), o.lr_casme, o.weight_decay);
-    step = std::make_unique<TrainStep>(options, *classifier, *masker, *sgd, *adam);
-  }
+// With its log by name.
+struct LoggedStep : TinyStep {
+  using TinyStep::TinyStep;
   std::map<std::string, double> train(const StepBatch& batch, std::int64_t number) {
     const StepLog log = step->train(batch, number, draws);
     return {log.begin(), log.end()};
@@ -72,12 +54,12 @@ TrainOptions both_sides(bool fixed) {
 
 TEST_CASE("the order of a batch changes nothing") {
   for (const bool fixed : {true, false}) {
-    TinyStep a(both_sides(fixed)), b(both_sides(fixed));
+    LoggedStep a(both_sides(fixed)), b(both_sides(fixed));
     const auto x = a.train(images({0, 1, 2, 3, 4, 5}), 0), y = b.train(images({4, 2, 5, 0, 3, 1}), 0);
     REQUIRE(x.size() == y.size());
     for (const auto& [name, value] : x) CHECK_MESSAGE(y.at(name) == doctest::Approx(value).epsilon(1e-5), name);
     // and other images do
-    const auto z = TinyStep(both_sides(fixed)).train(images({0, 1, 2, 3, 4, 0}), 0);
+    const auto z = LoggedStep(both_sides(fixed)).train(images({0, 1, 2, 3, 4, 0}), 0);
     CHECK(std::abs(z.at("masked_total___loss") - x.at("masked_total___loss")) > 1e-4);
   }
 }
@@ -90,7 +72,7 @@ TEST_CASE("zoo_mode paper never uses an earlier classifier, historic stores ever
     o.save_freq = 2;
     o.prob_historic = prob;
     o.lr = 0.05;
-    TinyStep step(o);
+    LoggedStep step(o);
     std::vector<double> losses;
     for (int i = 0; i < 8; ++i) {
       const auto log = step.train(images({0, 1, 2, 3, 4, 5}), i);
@@ -117,7 +99,7 @@ TEST_CASE("an earlier classifier looks at the images frozen or layer by layer: t
     o.save_freq = 2;
     o.lr = 0.01;
     o.fuse = fuse;
-    TinyStep step(o);
+    LoggedStep step(o);
     std::vector<std::vector<double>> seen;
     step.step->mask_observer = [&](const Tensor&, const Tensor& gradient) {
       seen.push_back(gradient.to(DType::f64).to_vector<double>());

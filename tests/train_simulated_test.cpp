@@ -11,6 +11,7 @@
 #include "tensor/ops.h"
 #include "tensor/readout.h"
 #include "tests/simulated_gpu.h"
+#include "tests/tiny_step.h"
 #include "train/run_state.h"
 #include "train/step.h"
 
@@ -20,34 +21,6 @@ using namespace pen::test;
 namespace {
 
 const Device gpu{Device::Kind::cuda, 0};
-
-struct Networks {
-  TrainOptions options;
-  std::unique_ptr<Classifier> classifier;
-  std::unique_ptr<Masker> masker;
-  std::unique_ptr<Sgd> sgd;
-  std::unique_ptr<Adam> adam;
-  std::unique_ptr<TrainStep> step;
-  Rng draws{3};
-
-  Networks(const TrainOptions& o, Device device) : options(o) {
-    set_threads(1);
-    Rng rng(5);
-    classifier = make_classifier({"resnet18", 3, 0.125}, rng);
-    MaskerOptions m;
-    m.tap_widths = classifier->tap_widths();
-    m.use_layers = {1, 2};
-    m.add_prob_layers = o.add_prob_layers;
-    m.add_class_ids = o.add_class_ids;
-    m.classes = 3;
-    masker = std::make_unique<Masker>(m, rng);
-    classifier->to(device);
-    masker->to(device);
-    sgd = std::make_unique<Sgd>(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
-    adam = std::make_unique<Adam>(masker->parameters(), o.lr_casme, o.weight_decay);
-    step = std::make_unique<TrainStep>(options, *classifier, *masker, *sgd, *adam);
-  }
-};
 
 StepBatch images(Device device, float first = 1) {
   constexpr std::int64_t n = 4;
@@ -110,7 +83,7 @@ bool same_state(const Module& a, const std::vector<NamedTensor>& b) {
 TEST_CASE("simulated: a queued step waits for nothing and takes no new memory; its log is one late copy") {
   for (const Variant& v : variants()) {
     CAPTURE(v.name);
-    Networks n(v.options, gpu), want(v.options, Device{});
+    TinyStep n(v.options, gpu), want(v.options, Device{});
     const StepBatch there = images(gpu), here = images(Device{});
     for (int i = 0; i < 5; ++i) {
       const auto before = simulated_counts();
@@ -144,7 +117,7 @@ TEST_CASE("simulated: a loss that is not finite is in the log and leaves all wei
   for (const Variant& v : variants())
     for (const Device device : {gpu, Device{}}) {
       CAPTURE(v.name);
-      Networks n(v.options, device);
+      TinyStep n(v.options, device);
       n.step->train(images(device), 0, n.draws);
       const auto classifier = copy_state(*n.classifier), masker = copy_state(*n.masker);
       const auto moments = [&] { return std::pair{values_of(n.sgd->state()), values_of(n.adam->state())}; };
@@ -171,7 +144,7 @@ TEST_CASE("simulated: in CA a finite clean loss has taught the classifier when a
     for (const Variant& v : variants()) {
       if (v.options.fixed_classifier) continue;
       CAPTURE(v.name);
-      Networks n(v.options, device);
+      TinyStep n(v.options, device);
       // Through the sigmoid the mask becomes NaN.
       Tensor weight = n.masker->parameters().at(0).tensor;
       std::vector<float> values = weight.to_vector<float>();
@@ -181,7 +154,7 @@ TEST_CASE("simulated: in CA a finite clean loss has taught the classifier when a
       const auto before = copy_state(*n.classifier);
 
       // The clean pass alone.
-      Networks alone(v.options, device);
+      TinyStep alone(v.options, device);
       alone.classifier->train();
       const StepBatch batch = images(device);
       backward(ops::mean(
@@ -201,7 +174,7 @@ TEST_CASE("simulated: in CA a finite clean loss has taught the classifier when a
 TEST_CASE("simulated: two steps may be under way; each log is that of its step, in whatever order they are read") {
   for (const Variant& v : variants()) {
     CAPTURE(v.name);
-    Networks overlapped(v.options, gpu), want(v.options, gpu);
+    TinyStep overlapped(v.options, gpu), want(v.options, gpu);
     const StepBatch first = images(gpu), second = images(gpu, 2);
     for (int i = 0; i < 2; ++i) {
       LateLog a = overlapped.step->queue(first, 2 * i, overlapped.draws);
@@ -216,7 +189,7 @@ TEST_CASE("simulated: two steps may be under way; each log is that of its step, 
 
 TEST_CASE("simulated: the zoo of a run that goes on lies beside its classifier; a historic step waits for no copy") {
   const TrainOptions options = variants().back().options;
-  Networks stored(options, gpu), n(options, gpu);
+  TinyStep stored(options, gpu), n(options, gpu);
   stored.step->train(images(gpu), 0, stored.draws);
   REQUIRE(stored.step->zoo().size() == 1);
   Checkpoint file;
@@ -319,10 +292,10 @@ TEST_CASE("simulated: FIX in fp16 is near float32 and waits for nothing; a gradi
   for (const Device device : {gpu, Device{}}) {
     CAPTURE(name_of(device));
     set_compute_policy({});
-    Networks exact(fix, device);
+    TinyStep exact(fix, device);
     const StepLog want = exact.step->train(images(device), 0, exact.draws);
     set_compute_policy({.frozen = DType::f16});
-    Networks n(half, device);
+    TinyStep n(half, device);
     const StepLog got = n.step->train(images(device), 0, n.draws);
     CHECK(figure(got, "overflow") == 0);
     CHECK(figure(got, "masked_total___loss") == doctest::Approx(figure(want, "masked_total___loss")).epsilon(1e-2));
@@ -335,7 +308,7 @@ TEST_CASE("simulated: FIX in fp16 is near float32 and waits for nothing; a gradi
     }
     TrainOptions over = half;
     over.loss_scale = 0x1p24;
-    Networks o(over, device);
+    TinyStep o(over, device);
     const auto masker = copy_state(*o.masker);
     for (int i = 0; i < 2; ++i) {
       const StepLog log = o.step->train(images(device), i, o.draws);
@@ -373,7 +346,7 @@ StepBatch larger_images(Device device) {
 }
 
 // |a - b| / |b - start| over all weights.
-double apart(const Networks& a, const Networks& b, const Networks& start) {
+double apart(const TinyStep& a, const TinyStep& b, const TinyStep& start) {
   double difference = 0, moved = 0;
   const auto x = values_of(a.classifier->parameters()), y = values_of(b.classifier->parameters()),
              from = values_of(start.classifier->parameters());
@@ -391,7 +364,7 @@ double apart(const Networks& a, const Networks& b, const Networks& start) {
 TEST_CASE("simulated: CA in 16 bit equals the CPU's, is near float32, and waits for nothing") {
   for (const Variant& v : variants()) {
     if (v.options.fixed_classifier) continue;
-    Networks start(v.options, Device{}), exact(v.options, Device{});
+    TinyStep start(v.options, Device{}), exact(v.options, Device{});
     const StepLog wide = exact.step->train(larger_images(Device{}), 0, exact.draws);
     for (const DType inside : sixteen()) {
       CAPTURE(std::string(v.name));
@@ -399,7 +372,7 @@ TEST_CASE("simulated: CA in 16 bit equals the CPU's, is near float32, and waits 
       const PolicyScope scope(inside);
       TrainOptions options = v.options;
       options.precision = precision_of(inside);
-      Networks n(options, gpu), cpu(options, Device{});
+      TinyStep n(options, gpu), cpu(options, Device{});
       REQUIRE(n.classifier->inside() == inside);
       const StepLog got = n.step->train(larger_images(gpu), 0, n.draws),
                     want = cpu.step->train(larger_images(Device{}), 0, cpu.draws);
@@ -440,7 +413,7 @@ TEST_CASE("simulated: CA in 16 bit: masked in, one walk back serves the masker a
     options.precision = precision_of(inside);
     options.mask_out.criterion = "none";
     options.mask_in.objective_direction = direction;
-    Networks n(options, gpu);
+    TinyStep n(options, gpu);
     const StepBatch batch = images(gpu);
     n.step->train(batch, 0, n.draws);
     const auto before = simulated_counts().kernels;
@@ -467,7 +440,7 @@ TEST_CASE("CA in fp16: an infinite gradient of weights keeps the update that it 
       options.precision = "fp16";
       options.loss_scale = scale;
       options.mask_in.criterion = options.mask_out.criterion = "crossentropy";
-      Networks n(options, Device{});
+      TinyStep n(options, Device{});
       const auto start = copy_state(*n.classifier), masker = copy_state(*n.masker);
       std::vector<NamedTensor> after_clean;
       n.step->observer = [&](const char* reached) {
@@ -501,7 +474,7 @@ TEST_CASE("simulated: CA in fp16: a gradient that overflows changes nobody's wei
       TrainOptions options = v.options;
       options.precision = "fp16";
       options.loss_scale = 0x1p24;
-      Networks n(options, device);
+      TinyStep n(options, device);
       const auto classifier = copy_state(*n.classifier), masker = copy_state(*n.masker);
       for (int i = 0; i < 2; ++i) {
         const StepLog log = n.step->train(images(device), i, n.draws);
