@@ -10,7 +10,9 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <utility>
 
+#include "base/log.h"
 #include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
 
@@ -113,6 +115,23 @@ void Mark::hold(void* stream) const {
 }
 void Mark::wait() const {
   if (event_) cuda::event_wait(event_);
+}
+
+Recording::Recording(Device device) : device_(device), open_(device.is_cuda()) {
+  if (open_) cuda::recording_begin(device.index);
+}
+Recording::~Recording() {
+  try {
+    finish();
+  } catch (const std::exception& e) {  // on the way out of another error
+    log::warn(e.what());
+  }
+}
+void Recording::finish() {
+  if (std::exchange(open_, false)) cuda::recording_end(device_.index);
+}
+RecordingCounts recording_counts(Device device) {
+  return device.is_cuda() ? cuda::recording_counts(device.index) : RecordingCounts{};
 }
 
 }  // namespace pen::kernels::device

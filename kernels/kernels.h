@@ -75,6 +75,22 @@ class Mark {
   Device device_;
   void* event_ = nullptr;
 };
+
+// For its length what is queued on the GPU's compute stream is collected and goes there as CUDA graphs: the same
+// kernels, order and memory. Whoever waits for the GPU, or gives memory back to it, sends what has been collected so
+// far; finish(), or else the end, sends the rest. On the CPU it does nothing. One at a time in the process.
+class Recording {
+ public:
+  explicit Recording(Device device);
+  ~Recording();
+  Recording(const Recording&) = delete;
+  void finish();
+
+ private:
+  Device device_;
+  bool open_;
+};
+RecordingCounts recording_counts(Device device);
 }  // namespace device
 
 }  // namespace pen::kernels

@@ -92,6 +92,12 @@ struct Context {
   bool deterministic = true;
 };
 
+// What recordings of a GPU have come to so far (kernels::device::Recording): graphs launched, nodes in them, and graphs
+// of a shape that none before had.
+struct RecordingCounts {
+  std::int64_t graphs = 0, nodes = 0, instantiated = 0;
+};
+
 // Whether an output is overwritten or added to. Activation gradients are written, parameter gradients added.
 enum class Accum : std::uint8_t { write, add };
 

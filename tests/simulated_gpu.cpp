@@ -9,8 +9,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <set>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -81,6 +84,46 @@ struct Counters {
 Counters counters;
 std::atomic<bool> no_device_memory = false, no_pinned_memory = false;
 
+// What is queued while a recording is under way, until a part of it is launched: nothing runs before.
+class Recorded {
+ public:
+  void begin() {
+    PEN_CHECK_AS(device, !on_, "a recording is under way");
+    on_ = true;
+  }
+  void end() {
+    PEN_CHECK_AS(device, on_, "no recording is under way");
+    launch();
+    on_ = false;
+  }
+  template <class F>
+  void run_or_keep(F f) {
+    if (on_)
+      work_.push_back(std::move(f));
+    else
+      f();
+  }
+  void launch() {
+    if (work_.empty()) return;
+    ++counts_.graphs;
+    counts_.nodes += static_cast<std::int64_t>(work_.size());
+    if (shapes_.insert(work_.size()).second) ++counts_.instantiated;
+    const std::vector<std::function<void()>> part = std::exchange(work_, {});
+    for (const auto& f : part) f();
+  }
+  const RecordingCounts& counts() const { return counts_; }
+
+ private:
+  bool on_ = false;
+  std::vector<std::function<void()>> work_;
+  std::set<std::size_t> shapes_;
+  RecordingCounts counts_;
+};
+Recorded& recorded() {
+  static auto& all = *new Recorded;
+  return all;
+}
+
 // Late copies arrive when somebody has waited for an event behind them, and not before: until then the memory that they
 // go to is poisoned.
 class LateCopies {
@@ -124,7 +167,9 @@ class Launch {
   void operator()(const Context& ctx, const Arguments&... arguments) const {
     check(ctx);
     ++counters.kernels;
-    body_(ctx, resolved(arguments)...);
+    recorded().run_or_keep([body = body_, ctx, given = std::tuple(resolved(arguments)...)] {
+      std::apply([&](const auto&... a) { body(ctx, a...); }, given);
+    });
   }
 
  private:
@@ -174,37 +219,54 @@ std::uint64_t device_free_memory(int index) {
   return arena().left();
 }
 void device_release(int, void* memory) noexcept {
-  if (memory) arena().give(memory);
+  if (!memory) return;
+  recorded().launch();  // what has been recorded may use it
+  arena().give(memory);
 }
-void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void*) {
+void device_copy(Device to, void* destination, Device from, const void* source, std::size_t bytes, void* stream) {
   if (bytes == 0) return;
   PEN_CHECK_AS(device, to.is_cuda() || from.is_cuda(), "device_copy: neither side is on a GPU");
   PEN_CHECK_AS(device, to.is_cuda() == arena().owns(destination) && from.is_cuda() == arena().owns(source),
                "device_copy: a pointer is not of the device that it was said to be of");
   if (!to.is_cuda()) {
     ++counters.reads;
+    recorded().launch();
     late_copies().arrive(late_copies().last());
+    std::memcpy(destination, arena().behind(source), bytes);
+    return;
   }
-  if (!from.is_cuda()) ++counters.uploads;
-  std::memmove(to.is_cuda() ? arena().behind(destination) : destination,
-               from.is_cuda() ? arena().behind(source) : source, bytes);
+  std::uint8_t* const there = arena().behind(destination);
+  if (!from.is_cuda()) {
+    ++counters.uploads;
+    const auto* const first = static_cast<const std::uint8_t*>(source);
+    if (stream != device_stream(0) && stream) {  // another stream, which is not recorded
+      std::memcpy(there, first, bytes);
+    } else {
+      recorded().run_or_keep([there, staged = std::vector<std::uint8_t>(first, first + bytes)] {
+        std::memcpy(there, staged.data(), staged.size());
+      });
+    }
+    return;
+  }
+  recorded().run_or_keep([there, here = arena().behind(source), bytes] { std::memmove(there, here, bytes); });
 }
 void device_read_later(int index, void* pinned, const void* source, std::size_t bytes, void*) {
   check_index(index);
   if (bytes == 0) return;
   PEN_CHECK_AS(device, !arena().owns(pinned) && arena().owns(source), "device_read_later: a pointer to the other side");
   ++counters.late_reads;
-  late_copies().add(pinned, arena().behind(source), bytes);
+  recorded().run_or_keep([pinned, here = arena().behind(source), bytes] { late_copies().add(pinned, here, bytes); });
 }
 void device_zero(int index, void* memory, std::size_t bytes, void*) {
   check_index(index);
   if (bytes == 0) return;
   PEN_CHECK_AS(device, arena().owns(memory), "device_zero: a pointer to host memory");
-  std::memset(arena().behind(memory), 0, bytes);
+  recorded().run_or_keep([there = arena().behind(memory), bytes] { std::memset(there, 0, bytes); });
 }
 void device_synchronize(int index) {
   check_index(index);
   ++counters.waits;
+  recorded().launch();
   late_copies().arrive(late_copies().last());
 }
 void* device_stream(int index) {
@@ -230,13 +292,23 @@ void* event_create(int index) {
   return new std::int64_t(0);
 }
 void event_destroy(void* event) noexcept { delete static_cast<std::int64_t*>(event); }
-// Work is done when its call returns, but for late copies.
-void event_record(int, void* event, void*) { *static_cast<std::int64_t*>(event) = late_copies().last(); }
-void event_hold(int, void*, void*) {}
+// Work is done when its call returns, but for late copies and what is being recorded. A mark of a stream that is
+// recorded is one of what has been launched.
+void event_record(int, void* event, void*) {
+  recorded().launch();
+  *static_cast<std::int64_t*>(event) = late_copies().last();
+}
+void event_hold(int, void*, void*) { recorded().launch(); }
 void event_wait(void* event) {
   ++counters.waits;
   late_copies().arrive(*static_cast<std::int64_t*>(event));
 }
+void recording_begin(int index) {
+  check_index(index);
+  recorded().begin();
+}
+void recording_end(int) { recorded().end(); }
+RecordingCounts recording_counts(int) { return recorded().counts(); }
 
 #define PEN_KERNEL_OF(kind, name, parameters, arguments) PEN_KERNEL_##kind(name, parameters, arguments)
 #define PEN_KERNEL_library(name, parameters, arguments)

@@ -11,74 +11,12 @@
 #include "tensor/ops.h"
 #include "tensor/readout.h"
 #include "tests/simulated_gpu.h"
-#include "tests/tiny_step.h"
+#include "tests/simulated_steps.h"
 #include "train/run_state.h"
 #include "train/step.h"
 
 using namespace pen;
 using namespace pen::test;
-
-namespace {
-
-const Device gpu{Device::Kind::cuda, 0};
-
-StepBatch images(Device device, float first = 1) {
-  constexpr std::int64_t n = 4;
-  std::vector<float> all(n * 32 * 32 * 3);
-  Rng rng(21);
-  for (float& v : all) v = static_cast<float>(rng.uniform(-2, 2));
-  all[0] = first;
-  return {Tensor::from(all, {n, 32, 32, 3}).to(device), {0, 1, 2, 1}};
-}
-
-struct Variant {
-  const char* name;
-  TrainOptions options;
-  int uploads;  // copies from the CPU in a step
-};
-std::vector<Variant> variants() {
-  TrainOptions base;
-  base.mask_in.criterion = base.mask_out.criterion = "crossentropy";
-  base.mask_in.objective_type = "classification";
-  base.mask_out.objective_type = "entropy";
-  base.mask_in.lambda_tv = base.mask_out.lambda_tv = 0.001;
-  base.lr = base.lr_casme = 1e-4;
-  TrainOptions fix = base, told = base, ca = base, skip = base, out_only = base;
-  fix.fixed_classifier = told.fixed_classifier = out_only.fixed_classifier = true;
-  told.add_prob_layers = told.add_class_ids = true;
-  out_only.mask_in.criterion = "none";
-  ca.prob_historic = 0;
-  skip.prob_historic = 1;
-  skip.zoo_mode = "historic";
-  skip.save_freq = 1000;
-  return {{"fix", fix, 1},
-          {"fix, one side", out_only, 1},
-          {"fix with areas and ids", told, 2},
-          {"ca", ca, 1},
-          {"ca, historic", skip, 1}};
-}
-
-std::vector<std::vector<float>> values_of(const std::vector<NamedTensor>& tensors) {
-  std::vector<std::vector<float>> out;
-  for (const NamedTensor& t : tensors) out.push_back(t.tensor.to_vector<float>());
-  return out;
-}
-double figure(const StepLog& log, const std::string& name) {
-  for (const auto& [key, value] : log)
-    if (key == name) return value;
-  FAIL("no figure " << name);
-  return 0;
-}
-
-bool same_state(const Module& a, const std::vector<NamedTensor>& b) {
-  const auto state = a.parameters();
-  for (const NamedTensor& t : state)
-    for (const NamedTensor& other : b)
-      if (t.name == other.name && t.tensor.to_vector<float>() != other.tensor.to_vector<float>()) return false;
-  return !state.empty();
-}
-
-}  // namespace
 
 TEST_CASE("simulated: a queued step waits for nothing and takes no new memory; its log is one late copy") {
   for (const Variant& v : variants()) {
@@ -323,17 +261,6 @@ TEST_CASE("simulated: FIX in fp16 is near float32 and waits for nothing; a gradi
 }
 
 namespace {
-
-struct PolicyScope {
-  explicit PolicyScope(DType inside) { set_compute_policy({.frozen = inside}); }
-  ~PolicyScope() { set_compute_policy({}); }
-};
-
-std::vector<DType> sixteen() {
-  std::vector<DType> all{DType::f16};
-  if (kernels::device::has_bf16({})) all.push_back(DType::bf16);
-  return all;
-}
 
 // With maps of more than one pixel to the end: a norm over the four values of the other batches makes anything of a
 // rounding.

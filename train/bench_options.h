@@ -21,6 +21,7 @@ struct BenchOptions : LogOptions, ComputeOptions, ReadingOptions {
   std::int64_t input_size = 224;
   std::int64_t classes = 1000;
   bool fuse = true;
+  bool cuda_graph = false;
   bool winograd = true;
   std::vector<std::int64_t> masker_use_layers = {3, 4};
   std::string gradient;  // step: file for the first step's mask and gradient

@@ -28,6 +28,7 @@ struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptio
   bool fixed_classifier = false;
   bool fuse = true;
   bool winograd = true;
+  bool cuda_graph = false;
 
   // Masker
   std::vector<std::int64_t> masker_use_layers = {0, 1, 2, 3, 4};

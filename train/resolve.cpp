@@ -165,6 +165,7 @@ void resolve(TrainOptions& options, OptionValues& values) {
   check_effect(values, options.fuse || !options.fixed_classifier, {"winograd"}, "--fuse is false");
   PEN_CHECK_AS(usage, !options.is_16_bit() || !options.fixed_classifier || options.fuse, "--precision ",
                options.precision, " with --fixed_classifier is for its frozen form, and --fuse is false");
+  check_effect(values, parse_device(options.device).is_cuda(), {"cuda_graph"}, "the device is the CPU");
   check_loss_scale(values, options.precision, options.loss_scale);
   check_effect(values, !options.fixed_classifier, {"save_freq", "f_size", "lr", "momentum"}, "the classifier is fixed");
   rules::check_input_size(options.input_size);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "kernels/kernels.h"
 #include "layers/mask_statistics.h"
 #include "models/frozen_classifier.h"
 #include "tensor/autograd.h"
@@ -237,6 +238,11 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   const bool ca = !options_.fixed_classifier;
   const ops::WinogradScope winograd(ca && options_.winograd);
   LateLog log(batch.images.device());
+  std::optional<kernels::device::Recording> recording;
+  if (options_.cuda_graph && unrecorded_ == 2)
+    recording.emplace(batch.images.device());
+  else if (options_.cuda_graph)
+    ++unrecorded_;
 
   // 1. Clean pass. In CA the classifier learns from it, and may be kept for later.
   if (ca) classifier_.train();
@@ -311,6 +317,7 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   observe("masker");
   masker_optimizer_.step(clipped(control, masker_optimizer_.parameters(), options_.clip_norm));
   log.send();
+  if (recording) recording->finish();
   return log;
 }
 

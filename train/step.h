@@ -41,6 +41,9 @@ class TrainStep {
   // step.
   void use_infiller(Infiller& infiller, Optimizer* optimizer);
 
+  // With options.cuda_graph every step but the first two, which load kernels and choose plans, is recorded and sent to
+  // the GPU as a graph (kernels::device::Recording); what waits on the way (a look of an observer, an earlier
+  // classifier that is folded) cuts it into parts.
   // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
   // its position is the whole random state. The log is in the order of the reference's. On a GPU the step is queued,
   // and nobody waits before the log is read. A loss that is not finite is in the log, and no update of the step that
@@ -83,6 +86,7 @@ class TrainStep {
   }
 
   const TrainOptions options_;
+  int unrecorded_ = 0;  // steps so far that were not recorded
   Classifier& classifier_;
   Masker& masker_;
   Optimizer& classifier_optimizer_;

@@ -42,4 +42,10 @@ void event_record(int index, void* event, void* stream);
 void event_hold(int index, void* event, void* stream);
 void event_wait(void* event);
 
+// What is queued on the compute stream between these two goes to the GPU as CUDA graphs (recorder.h): in as many parts
+// as somebody has to wait in between. One recording at a time in the process.
+void recording_begin(int index);
+void recording_end(int index);  // launches what is left; an Error, too, where no recording is under way
+RecordingCounts recording_counts(int index);
+
 }  // namespace pen::kernels::cuda

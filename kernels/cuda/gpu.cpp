@@ -1,11 +1,14 @@
 #include "kernels/cuda/gpu.h"
 
+#include <exception>
 #include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
 
+#include "base/log.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/recorder.h"
 #include "kernels/cuda/status.h"
 
 namespace pen::kernels::cuda {
@@ -51,10 +54,26 @@ double TimedSpan::end(cudaStream_t stream) {
 }
 
 Temporary::Temporary(std::size_t bytes, cudaStream_t stream) : stream_(stream) {
-  if (bytes > 0) PEN_CUDA(cudaMallocAsync(&memory_, bytes, stream));
+  if (bytes == 0) return;
+  if (Recorder* const recorder = Recorder::on(stream)) {
+    memory_ = recorder->take(bytes);
+    lender_ = recorder;
+  } else {
+    PEN_CUDA(cudaMallocAsync(&memory_, bytes, stream));
+  }
 }
 Temporary::~Temporary() {
-  if (memory_) PEN_CUDA_REPORT(cudaFreeAsync(memory_, stream_));
+  if (!memory_) return;
+  try {
+    if (lender_) {
+      lender_->give(memory_);
+    } else {
+      const Aside aside(stream_);
+      PEN_CUDA_REPORT(cudaFreeAsync(memory_, stream_));
+    }
+  } catch (const std::exception& e) {
+    log::warn(e.what());
+  }
 }
 
 namespace {

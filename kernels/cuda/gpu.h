@@ -75,17 +75,23 @@ class TimedSpan {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
+class Recorder;
+
 // Memory that lives in the order of a stream: the destructor gives it back behind the work that is queued by then, and
-// neither end waits for the GPU. Blocks are reused by the driver's pool.
+// neither end waits for the GPU. Blocks are reused by the driver's pool, or by the recorder of a stream that is being
+// recorded.
 class Temporary {
  public:
   Temporary(std::size_t bytes, cudaStream_t stream);
   ~Temporary();
   Temporary(Temporary&& other) noexcept
-      : memory_(std::exchange(other.memory_, nullptr)), stream_(std::exchange(other.stream_, nullptr)) {}
+      : memory_(std::exchange(other.memory_, nullptr)),
+        stream_(std::exchange(other.stream_, nullptr)),
+        lender_(std::exchange(other.lender_, nullptr)) {}
   Temporary& operator=(Temporary&& other) noexcept {
     std::swap(memory_, other.memory_);
     std::swap(stream_, other.stream_);
+    std::swap(lender_, other.lender_);
     return *this;
   }
   template <class T>
@@ -96,6 +102,7 @@ class Temporary {
  private:
   void* memory_ = nullptr;
   cudaStream_t stream_ = nullptr;
+  Recorder* lender_ = nullptr;
 };
 
 // One GPU. The first call for an index checks that it is there and that this build has code for it, and sets it up.

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/recorder.h"
 #include "kernels/cuda/status.h"
 
 namespace pen::kernels::cuda {
@@ -36,12 +37,14 @@ void* device_allocate(int index, std::size_t bytes) {
   const DeviceScope scope(index);
   void* memory = nullptr;
   cudaError_t status = cudaMalloc(&memory, bytes);
-  if (status == cudaErrorMemoryAllocation) {  // the pool of temporary memory may hold what is missing
+  if (status == cudaErrorMemoryAllocation) {  // temporary memory that is kept for later may be what is missing
     (void)cudaGetLastError();
+    const Aside aside(index);
     cudaMemPool_t pool = nullptr;
     PEN_CUDA(cudaDeviceSynchronize());
     PEN_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
     PEN_CUDA(cudaMemPoolTrimTo(pool, 0));
+    Recorder::of(index).trim();
     status = cudaMalloc(&memory, bytes);
   }
   if (status == cudaErrorMemoryAllocation) {
@@ -64,6 +67,7 @@ void device_release(int index, void* memory) noexcept {
   if (!memory) return;
   try {
     const DeviceScope scope(index);
+    const Aside aside(index);  // what has been recorded may use it
     PEN_CUDA_REPORT(cudaFree(memory));
   } catch (...) {
     PEN_CUDA_REPORT(cudaErrorInvalidDevice);
@@ -77,6 +81,7 @@ void device_copy(Device to, void* destination, Device from, const void* source, 
   const cudaStream_t queue = stream ? static_cast<cudaStream_t>(stream) : gpu(index).compute.get();
   const DeviceScope scope(index);
   if (to.is_cuda() && from.is_cuda() && to.index != from.index) {
+    const Aside receiver_aside(queue), sender_aside(from.index);
     // The copy runs in the receiver's order, behind what the sender has queued so far; and what the sender queues from
     // here on (it may overwrite the source) waits for the copy.
     const cudaStream_t sender = gpu(from.index).compute.get();
@@ -95,6 +100,13 @@ void device_copy(Device to, void* destination, Device from, const void* source, 
   const cudaMemcpyKind kind = !from.is_cuda() ? cudaMemcpyHostToDevice
                               : !to.is_cuda() ? cudaMemcpyDeviceToHost
                                               : cudaMemcpyDeviceToDevice;
+  Recorder* recorder = Recorder::on(queue);
+  if (recorder && !from.is_cuda()) {  // the caller's memory may have changed by the time the graph runs
+    if (const void* const staged = recorder->staged(source, bytes)) source = staged, recorder = nullptr;
+  } else if (to.is_cuda()) {
+    recorder = nullptr;
+  }
+  const Aside aside(recorder);
   PEN_CUDA(cudaMemcpyAsync(destination, source, bytes, kind, queue));
   if (!to.is_cuda()) PEN_CUDA(cudaStreamSynchronize(queue));  // the CPU reads it next
 }
@@ -116,6 +128,7 @@ void device_zero(int index, void* memory, std::size_t bytes, void* stream) {
 void device_synchronize(int index) {
   gpu(index);
   const DeviceScope scope(index);
+  const Aside aside(index);
   PEN_CUDA(cudaDeviceSynchronize());
 }
 
@@ -145,10 +158,12 @@ void* event_create(int index) {
 void event_destroy(void* event) noexcept { PEN_CUDA_REPORT(cudaEventDestroy(static_cast<cudaEvent_t>(event))); }
 void event_record(int index, void* event, void* stream) {
   const DeviceScope scope(index);
+  const Aside aside(static_cast<cudaStream_t>(stream));
   PEN_CUDA(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)));
 }
 void event_hold(int index, void* event, void* stream) {
   const DeviceScope scope(index);
+  const Aside aside(static_cast<cudaStream_t>(stream));
   PEN_CUDA(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0));
 }
 void event_wait(void* event) { PEN_CUDA(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); }

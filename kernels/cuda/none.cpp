@@ -37,6 +37,9 @@ void event_destroy(void*) noexcept {}
 void event_record(int, void*, void*) { not_built("event_record"); }
 void event_hold(int, void*, void*) { not_built("event_hold"); }
 void event_wait(void*) { not_built("event_wait"); }
+void recording_begin(int) { not_built("recording_begin"); }
+void recording_end(int) { not_built("recording_end"); }
+RecordingCounts recording_counts(int) { not_built("recording_counts"); }
 EngineCount count_engines(const ConvSpec&, bool, const std::string&, int) { not_built("count_engines"); }
 
 #define PEN_KERNEL_OF(kind, name, parameters, arguments) \
