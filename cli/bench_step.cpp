@@ -1,6 +1,7 @@
 // bench step: a training step, or inference with a masker.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/bench.h"
@@ -23,6 +24,13 @@ void bench_step(const BenchOptions& options, Device device) {
         fmt::format("  {:.2f} img/s{}, peak memory {:.2f} GiB (tensors {:.2f} GiB)\n", result.images_per_s,
                     ca ? " over as many update as skip steps" : "", static_cast<double>(result.peak_bytes) / gibibyte,
                     static_cast<double>(result.peak_tensor_bytes) / gibibyte);
+    if (result.overlapped_images_per_s > 0)
+      text += fmt::format("  {:.2f} img/s where the next step is queued before the last one's figures are read\n",
+                          result.overlapped_images_per_s);
+    if (options.cuda_graph)
+      text += fmt::format("  {} CUDA graphs of {} nodes on average, {} instantiated\n", result.recorded.graphs,
+                          result.recorded.nodes / std::max<std::int64_t>(result.recorded.graphs, 1),
+                          result.recorded.instantiated);
     std::fputs(text.c_str(), stdout);
     return;
   }
@@ -35,6 +43,11 @@ void bench_step(const BenchOptions& options, Device device) {
       .field("steps", options.steps)
       .field("warmup", options.warmup);
   json.field("images_per_s", result.images_per_s).field("median_s", result.median_s);
+  if (result.overlapped_images_per_s > 0) json.field("overlapped_images_per_s", result.overlapped_images_per_s);
+  if (options.cuda_graph) {
+    json.key("cuda_graph").begin_object().field("graphs", result.recorded.graphs);
+    json.field("nodes", result.recorded.nodes).field("instantiated", result.recorded.instantiated).end_object();
+  }
   if (ca)
     json.field("median_s_is",
                "mean of the medians of update and skip steps, which prob_historic 0.5 makes equally "

@@ -56,6 +56,32 @@ void check_training(const Gpu& gpu) {
     finish(gpu.program, on("cuda", training().train(parts, Words(words.begin(), words.end() - 1) + Words{"2"})));
     finish(gpu.program, training().resume(parts, {"--max_steps", "4"}));
     check_same(training().at(whole), training().at(parts));
+    // Steps as CUDA graphs are the same steps, in a run that goes on too.
+    const std::string graph = str("graph-", name, gpu.name);
+    finish(gpu.program, on("cuda", training().train(graph, words + Words{"--cuda_graph", "true"})));
+    check_same(training().at(graph), training().at(whole));
+    finish(gpu.program, training().resume(parts, {"--max_steps", "8", "--cuda_graph", "true"}));
+    finish(gpu.program, training().resume(whole, {"--max_steps", "8"}));
+    check_same(training().at(parts), training().at(whole));
+  }
+}
+
+// bench step --cuda_graph says how many graphs ran, so that nobody measures a step that was none.
+void check_graph_bench(const Gpu& gpu) {
+  for (const std::string mode : {"fix", "ca"}) {
+    const Ended ended = run_program(
+        gpu.program,
+        {"bench",    "step",  "--device",     "cuda", "--mode",    mode, "--cuda_graph", "true", "--arch",  "resnet18",
+         "--width",  "0.125", "--input_size", "64",   "--classes", "3",  "--batch",      "2",    "--steps", "3",
+         "--warmup", "2",     "--threads",    "1",    "--json"});
+    REQUIRE_MESSAGE(ended.code == 0, ended.err);
+    const rapidjson::Document said = parse_json(ended.out, "bench");
+    const int kinds = mode == "ca" ? 2 : 1;
+    // Of each kind two are not recorded; then three that are waited for, and three that overlap.
+    CHECK(said["cuda_graph"]["graphs"].GetInt() == kinds * 6);
+    CHECK(said["cuda_graph"]["nodes"].GetInt() > kinds * 6 * 100);
+    CHECK(said["cuda_graph"]["instantiated"].GetInt() <= kinds * 2);
+    CHECK(said["overlapped_images_per_s"].GetDouble() > 0);
   }
 }
 
@@ -197,6 +223,9 @@ void check_evaluation(const Gpu& gpu) {
 TEST_CASE("device: training on a simulated GPU equals the CPU's, and resumes to the bit") {
   check_training({simulated(), "-simulated"});
 }
+TEST_CASE("device: bench step as a CUDA graph on a simulated GPU counts its graphs") {
+  check_graph_bench({simulated(), "-simulated"});
+}
 TEST_CASE("device: training in fp16 on a simulated GPU equals the CPU's, and leaves out steps that overflow") {
   check_half({simulated(), "-simulated"});
   check_half_learning({simulated(), "-simulated"});
@@ -211,6 +240,10 @@ TEST_CASE("device: scores, pictures and maps on a simulated GPU equal the CPU's"
 TEST_CASE("device: training on a GPU equals the CPU's, and resumes to the bit") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
   check_training({program_path(), "-gpu"});
+}
+TEST_CASE("device: bench step as a CUDA graph on a GPU counts its graphs") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  check_graph_bench({program_path(), "-gpu"});
 }
 TEST_CASE("device: training in fp16 on a GPU equals the CPU's, and leaves out steps that overflow") {
   if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");

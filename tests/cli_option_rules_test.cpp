@@ -61,6 +61,7 @@ TEST_CASE("rules of score, explain, bench and fit-classifier") {
                  "is for score"));
 
   const auto bench = [](const Words& words) { return refused<BenchOptions>(bench_options(), words); };
+  CHECK(contains(bench({{"what", "step"}, {"cuda_graph", "true"}}), "--cuda_graph has no effect: it is for"));
   CHECK(contains(bench({{"what", "loader"}}), "the folder of images is missing"));
   CHECK(contains(bench({{"what", "step"}, {"path", "x"}}), "what is 'x' for?"));
   CHECK(contains(bench({{"what", "step"}, {"workers", "2"}}), "--workers has no effect"));
@@ -192,6 +193,7 @@ TEST_CASE("contradictions and options without effect are usage errors") {
   CHECK(contains(said({{"mask_out_lambda_r", "4"}}), "mask_out_criterion is none"));
   CHECK(contains(said({{"do_infill_for_mask_in", "true"}}), "needs an --infiller_model"));
   CHECK(contains(said({{"infiller_model", "blur"}}), "--infiller_model has no effect"));
+  CHECK(contains(said({{"cuda_graph", "true"}}), "--cuda_graph has no effect: the device is the CPU"));
   const auto infill = [&](std::vector<std::pair<std::string, std::string>> more) {
     more.emplace_back("do_infill_for_mask_out", "true");
     return said(std::move(more));

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <optional>
 #include <utility>
 
 #include "base/process_memory.h"
+#include "kernels/kernels.h"
 #include "layers/fixed_values.h"
 #include "models/frozen_classifier.h"
 #include "tensor/autograd.h"
@@ -25,6 +27,7 @@ TrainOptions step_options(bool ca, double prob_historic, const BenchOptions& opt
   o.fixed_classifier = !ca;
   o.fuse = options.fuse;
   o.winograd = options.winograd;
+  o.cuda_graph = options.cuda_graph;
   o.precision = options.precision;
   o.prob_historic = prob_historic;
   o.mask_in.criterion = o.mask_out.criterion = "crossentropy";
@@ -85,6 +88,26 @@ void write(const std::string& path, const std::string& name_a, const Tensor& a, 
   writer.add(name_a, "F32", a.shape(), first.data());
   writer.add(name_b, "F32", b.shape(), second.data());
   writer.write(path);
+}
+
+// Images a second where each step is queued before the figures of the one before it are read.
+double overlapped(const std::vector<std::unique_ptr<TrainStep>>& steps, const std::vector<StepBatch>& batches,
+                  std::int64_t rounds, Rng& draws) {
+  std::size_t turn = 0;
+  std::int64_t images = 0;
+  std::optional<LateLog> before;
+  const auto start = std::chrono::steady_clock::now();
+  for (std::int64_t round = 0; round < rounds; ++round)
+    for (const auto& step : steps) {
+      const StepBatch& batch = batches[turn++ % batches.size()];
+      images += batch.images.size(0);
+      LateLog log = step->queue(batch, 1, draws);
+      if (before) before->read();
+      before.emplace(std::move(log));
+    }
+  before->read();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(images) / elapsed.count();
 }
 
 }  // namespace
@@ -165,6 +188,8 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
         if (round >= 0) result.kinds[k].seconds.push_back(elapsed.count());
       }
     }
+    if (device.is_cuda() && !steps.empty())
+      result.overlapped_images_per_s = overlapped(steps, batches, options.steps, draws);
   } catch (const OutOfMemory& error) {
     release_cached_memory(device);
     const auto inputs = static_cast<std::uint64_t>(bench_input_sets * options.input_size * options.input_size * 3);
@@ -178,6 +203,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
     result.median_s += kind.median_s / static_cast<double>(result.kinds.size());
   }
   result.images_per_s = static_cast<double>(options.batch_size) / result.median_s;
+  if (options.cuda_graph) result.recorded = kernels::device::recording_counts(device);
   result.peak_tensor_bytes = static_cast<std::int64_t>(memory_stats(device).peak);
   result.peak_bytes = result.peak_tensor_bytes;
   if (!device.is_cuda()) result.peak_bytes = peak_resident_bytes();

@@ -21,8 +21,12 @@ struct StepBenchmark {
   // fix: "step". infer: "forward". ca: "update", a step in which the classifier also learns from the masked images, and
   // "skip", one in which it does not; with the published prob_historic 0.5 they are equally frequent.
   std::vector<Kind> kinds;
-  double median_s = 0;                 // mean over the kinds' medians: for ca the time of an average step
-  double images_per_s = 0;             // batch size / median_s
+  double median_s = 0;      // mean over the kinds' medians: for ca the time of an average step
+  double images_per_s = 0;  // batch size / median_s
+  // A GPU's training steps as a run takes them: the next one is queued before the figures of the last are read.
+  // options.steps of each kind, in turn; 0 where there is no such measurement.
+  double overlapped_images_per_s = 0;
+  kernels::RecordingCounts recorded;   // with cuda_graph: of all steps
   std::int64_t peak_bytes = 0;         // CPU: largest resident memory during the steps; GPU: of tensors on it
   std::int64_t peak_tensor_bytes = 0;  // largest sum of live tensors on the device
   std::int64_t parameters_classifier = 0, parameters_masker = 0;

@@ -78,7 +78,8 @@ OptionTable make_table() {
   table.add("winograd", &T::winograd,
             "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
   table.add("cuda_graph", &T::cuda_graph,
-            "on a GPU: each step goes there as a CUDA graph instead of kernel by kernel, the same to the bit");
+            "on a GPU: each step goes there as one CUDA graph, the same kernels in the same order")
+      .changes_on_resume();
   add_loss_scale_option(table);
 
   table.group("Masker");
