@@ -77,8 +77,9 @@ OptionTable make_table() {
       "in; false: layer by layer, the same up to rounding");
   table.add("winograd", &T::winograd,
             "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
-  table.add("cuda_graph", &T::cuda_graph,
-            "on a GPU: each step goes there as one CUDA graph, the same kernels in the same order")
+  table
+      .add("cuda_graph", &T::cuda_graph,
+           "on a GPU: each step goes there as one CUDA graph, the same kernels in the same order")
       .changes_on_resume();
   add_loss_scale_option(table);
 
