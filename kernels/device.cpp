@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,15 @@
 #include "base/log.h"
 #include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
+
+namespace pen::kernels {
+namespace {
+std::atomic<device::ShortageHandler> shortage_handler = nullptr;
+}
+void cuda::tell_shortage(int index, std::size_t bytes, bool last) {
+  if (const device::ShortageHandler handler = shortage_handler) handler({Device::Kind::cuda, index}, bytes, last);
+}
+}  // namespace pen::kernels
 
 namespace pen::kernels::device {
 namespace {
@@ -41,6 +51,8 @@ std::uint64_t host_free_memory() {
 }
 
 }  // namespace
+
+void on_shortage(ShortageHandler handler) { shortage_handler = handler; }
 
 bool has_bf16(Device device) { return device.is_cuda() || __builtin_cpu_supports("avx512bf16"); }
 

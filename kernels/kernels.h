@@ -76,6 +76,11 @@ class Mark {
   void* event_ = nullptr;
 };
 
+// Told when a kernel finds no memory of so many bytes to work in (0: of an unknown size): first to give back what is
+// kept for later, then, `last`, to throw what a tensor without memory throws. One handler for the process.
+using ShortageHandler = void (*)(Device device, std::uint64_t bytes, bool last);
+void on_shortage(ShortageHandler handler);
+
 // For its length what is queued on the GPU's compute stream is collected and goes there as CUDA graphs: the same
 // kernels, order and memory. Whoever waits for the GPU, or gives memory back to it, sends what has been collected so
 // far; finish(), or else the end, sends the rest. On the CPU it does nothing. One at a time in the process.

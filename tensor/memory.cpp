@@ -50,6 +50,8 @@ class Pool {
   MemoryPool memory_;
 };
 
+void answer_shortage(Device device, std::uint64_t bytes, bool last);
+
 // Pools live as long as the process: tensors in static objects may outlive any other order of destruction.
 Pool& pool(Device device) {
   static std::mutex mutex;
@@ -57,7 +59,18 @@ Pool& pool(Device device) {
   std::lock_guard lock(mutex);
   auto& entry = pools[{device.kind, device.index}];
   if (!entry) entry = std::make_unique<Pool>(device);
+  kernels::device::on_shortage(answer_shortage);
   return *entry;
+}
+
+// A kernel without memory to work in gets what tensors keep for later; where that is not enough it is out of memory as
+// a tensor is.
+void answer_shortage(Device device, std::uint64_t bytes, bool last) {
+  if (!last) return release_cached_memory(device);
+  pool(device).with([&](const MemoryPool& memory) {
+    throw OutOfMemory(device, bytes, memory.stats().live, memory.limit(), kernels::device::free_memory(device),
+                      bytes ? "a kernel" : "a CUDA graph");
+  });
 }
 
 std::atomic<std::uint64_t> next_id{1};
@@ -92,11 +105,12 @@ std::string bytes_in_words(std::uint64_t bytes) {
 }
 
 OutOfMemory::OutOfMemory(Device device, std::uint64_t asked, std::uint64_t live, std::uint64_t limit,
-                         std::uint64_t free)
+                         std::uint64_t free, const char* who)
     : Error(device.is_cuda() ? ErrorKind::device : ErrorKind::run,
-            str("out of memory on ", name_of(device), ": a tensor asked for ", bytes_in_words(asked), ", tensors hold ",
-                bytes_in_words(live), limit ? " of the " + bytes_in_words(limit) + " that --memory_limit allows" : "",
-                ", ", bytes_in_words(free), " are free", device.is_cuda() ? " on the GPU" : ""),
+            str("out of memory on ", name_of(device), ": ", who, " asked for ",
+                asked ? bytes_in_words(asked) : std::string("more"), ", tensors hold ", bytes_in_words(live),
+                limit ? " of the " + bytes_in_words(limit) + " that --memory_limit allows" : "", ", ",
+                bytes_in_words(free), " are free", device.is_cuda() ? " on the GPU" : ""),
             "a smaller --batch_size or --input_size needs less"),
       asked_(asked),
       live_(live) {}

@@ -25,7 +25,9 @@ std::string bytes_in_words(std::uint64_t bytes);  // "1.50 GiB", "12.3 MiB", "64
 // the CPU, device on a GPU; the text says how much was asked for, how much tensors hold and how much was free.
 class OutOfMemory : public Error {
  public:
-  OutOfMemory(Device device, std::uint64_t asked, std::uint64_t live, std::uint64_t limit, std::uint64_t free);
+  // who: what asked. asked 0: nobody knows how much.
+  OutOfMemory(Device device, std::uint64_t asked, std::uint64_t live, std::uint64_t limit, std::uint64_t free,
+              const char* who = "a tensor");
   // The same with more to say, and what to do about it.
   OutOfMemory(const OutOfMemory& error, const std::string& more, const std::string& hint);
   std::uint64_t asked() const noexcept { return asked_; }

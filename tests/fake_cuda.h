@@ -1,6 +1,7 @@
 // A CUDA runtime of ordinary memory for tests of kernels/cuda that need no GPU and no driver (fake_cuda.cpp). Streams
-// run when somebody waits for them and not before; a captured stream refuses, and its capture is then invalid, what
-// CUDA refuses there or what would belong to the graph: waiting, freeing, the driver's pool, events, pageable memory.
+// run when somebody waits for them and not before. A captured stream refuses, and its capture is then invalid, what
+// CUDA refuses there or takes for a part of the graph, which we never mean: waiting, freeing, the driver's pool,
+// events, pageable memory.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +16,7 @@ struct FakeCuda {
   std::int64_t blocks = 0;                   // of device memory that exist
   std::size_t memory_left = std::size_t{1} << 40;
   bool refuse_instantiation = false;  // for want of memory
+  bool refuse_update = false;         // as a driver may, of the same shape too
   std::string refused;                // what a captured stream was asked last and does not do
 };
 FakeCuda& fake_cuda();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/parallel.h"
+#include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
 #include "tensor/memory.h"
 #include "tensor/ops.h"
@@ -220,6 +221,27 @@ TEST_CASE("simulated: a recorded step that finds no memory is out of memory, and
     CHECK(std::isfinite(figure(log, "masked_total___loss")));
     CHECK(recorded().graphs == before.graphs + 1);
   }
+}
+
+TEST_CASE(
+    "simulated: a kernel without memory to work in gets what tensors keep, and is then out of memory as they are") {
+  { const Tensor left = Tensor::zeros({1 << 20}, DType::f32, gpu); }
+  const Tensor used = Tensor::zeros({1 << 20}, DType::f32, gpu);
+  REQUIRE(memory_stats(gpu).cached > 0);
+  kernels::cuda::tell_shortage(0, 5 << 20, false);
+  CHECK(memory_stats(gpu).cached < (1 << 20));
+  const auto said = [](std::size_t bytes) {
+    try {
+      kernels::cuda::tell_shortage(0, bytes, true);
+    } catch (const OutOfMemory& e) {
+      CHECK(e.asked() == bytes);
+      CHECK(e.live() >= 4 << 20);
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(said(5 << 20).starts_with("out of memory on cuda:0: a kernel asked for 5.0 MiB, tensors hold "));
+  CHECK(said(0).starts_with("out of memory on cuda:0: a CUDA graph asked for more, tensors hold "));
 }
 
 TEST_CASE("simulated: nothing that is recorded runs before somebody waits, and then all of it does, in order") {

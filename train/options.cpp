@@ -79,7 +79,7 @@ OptionTable make_table() {
             "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
   table
       .add("cuda_graph", &T::cuda_graph,
-           "on a GPU: each step goes there as one CUDA graph, the same kernels in the same order")
+           "on a GPU: each step but the first two goes there as one CUDA graph, the same kernels in the same order")
       .changes_on_resume();
   add_loss_scale_option(table);
 

@@ -122,6 +122,7 @@ bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, co
     if (!trial) trial.emplace(spec, libraries.stream());
     execute(libraries, ctx, spec, candidate, trial->buffers);
   });
+  trial.reset();
   if (plan) execute(libraries, ctx, spec, *plan, b);
   return plan != nullptr;
 }

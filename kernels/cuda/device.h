@@ -47,5 +47,7 @@ void event_wait(void* event);
 void recording_begin(int index);
 void recording_end(int index);  // launches what is left; an Error, too, where no recording is under way
 RecordingCounts recording_counts(int index);
+// Calls the handler of kernels::device::on_shortage, if there is one.
+void tell_shortage(int index, std::size_t bytes, bool last);
 
 }  // namespace pen::kernels::cuda

@@ -53,14 +53,35 @@ double TimedSpan::end(cudaStream_t stream) {
   return static_cast<double>(ms);
 }
 
+namespace {
+
+// Of the driver's pool. What recordings and then tensors keep for later may be what is missing.
+void* pool_allocate(std::size_t bytes, cudaStream_t stream) {
+  void* memory = nullptr;
+  cudaError_t status = cudaMallocAsync(&memory, bytes, stream);
+  for (int attempt = 0; status == cudaErrorMemoryAllocation && attempt < 3; ++attempt) {
+    (void)cudaGetLastError();
+    int index = 0;
+    PEN_CUDA(cudaGetDevice(&index));
+    if (attempt == 0) {
+      const Aside aside(index);
+      PEN_CUDA(cudaDeviceSynchronize());
+      Recorder::of(index).trim();
+    } else {
+      tell_shortage(index, bytes, attempt == 2);
+    }
+    status = cudaMallocAsync(&memory, bytes, stream);
+  }
+  PEN_CUDA(status);
+  return memory;
+}
+
+}  // namespace
+
 Temporary::Temporary(std::size_t bytes, cudaStream_t stream) : stream_(stream) {
   if (bytes == 0) return;
-  if (Recorder* const recorder = Recorder::on(stream)) {
-    memory_ = recorder->take(bytes);
-    lender_ = recorder;
-  } else {
-    PEN_CUDA(cudaMallocAsync(&memory_, bytes, stream));
-  }
+  lender_ = Recorder::on(stream);
+  memory_ = lender_ ? lender_->take(bytes) : pool_allocate(bytes, stream);
 }
 Temporary::~Temporary() {
   if (!memory_) return;

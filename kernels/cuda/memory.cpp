@@ -1,6 +1,8 @@
 // The CUDA side of kernels::device.
 #include <cstdio>
+#include <exception>
 
+#include "base/log.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/recorder.h"
@@ -31,20 +33,33 @@ std::string device_description(int index) {
              properties.multiProcessorCount, " multiprocessors");
 }
 
+namespace {
+
+// Gives back what is kept of temporary memory.
+void trim(int index) {
+  const Aside aside(index);
+  PEN_CUDA(cudaDeviceSynchronize());
+  cudaMemPool_t pool = nullptr;
+  PEN_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
+  PEN_CUDA(cudaMemPoolTrimTo(pool, 0));
+  Recorder::of(index).trim();
+}
+
+}  // namespace
+
 void* device_allocate(int index, std::size_t bytes) {
   if (bytes == 0) return nullptr;
   gpu(index);
   const DeviceScope scope(index);
   void* memory = nullptr;
   cudaError_t status = cudaMalloc(&memory, bytes);
-  if (status == cudaErrorMemoryAllocation) {  // temporary memory that is kept for later may be what is missing
+  if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    const Aside aside(index);
-    cudaMemPool_t pool = nullptr;
-    PEN_CUDA(cudaDeviceSynchronize());
-    PEN_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
-    PEN_CUDA(cudaMemPoolTrimTo(pool, 0));
-    Recorder::of(index).trim();
+    try {
+      trim(index);
+    } catch (const NoGraphMemory&) {
+      return nullptr;
+    }
     status = cudaMalloc(&memory, bytes);
   }
   if (status == cudaErrorMemoryAllocation) {
@@ -68,9 +83,10 @@ void device_release(int index, void* memory) noexcept {
   try {
     const DeviceScope scope(index);
     const Aside aside(index);  // what has been recorded may use it
-    PEN_CUDA_REPORT(cudaFree(memory));
-  } catch (...) {
-    PEN_CUDA_REPORT(cudaErrorInvalidDevice);
+    PEN_CUDA(cudaDeviceSynchronize());
+    PEN_CUDA(cudaFree(memory));
+  } catch (const std::exception& e) {
+    log::warn(e.what());
   }
 }
 

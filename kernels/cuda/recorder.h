@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <exception>
 #include <map>
 #include <vector>
 
@@ -10,12 +11,22 @@
 
 namespace pen::kernels::cuda {
 
+// The GPU has no memory for an executable graph.
+class NoGraphMemory : public Error {
+ public:
+  explicit NoGraphMemory(int index)
+      : Error(ErrorKind::device, str("out of memory on cuda:", index, ": there is none for a CUDA graph"),
+              "a smaller --batch_size needs less, and a step without --cuda_graph a little less") {}
+};
+
 // While a recording is under way the stream is being captured. The graph of each part is launched as soon as the part
 // ends: parameters may change from part to part, memory is used again in the order of the stream, and whatever the
 // host decides meanwhile holds, all as without a recording. An executable graph of the same shape takes the new
 // parameters (cudaGraphExecUpdate); only a new shape is instantiated.
 //
-// What a stream that is captured cannot do (wait, free memory, time plans, meet another stream) is done Aside.
+// What a stream that is captured cannot do (wait, free memory, time plans, meet another stream) is done Aside. A part
+// that could not be launched is gone, and what follows it would compute with what was there before: the recording goes
+// on to its end, which then throws, whoever may have caught the first error.
 // One recording at a time in the process, by the thread that queues the work.
 class Recorder {
  public:
@@ -27,7 +38,7 @@ class Recorder {
   static Recorder* on(int index);
 
   void begin();  // an Error where a recording is under way
-  void end();    // the last part is launched
+  void end();    // the last part is launched; an Error where a part was lost
   const RecordingCounts& counts() const { return counts_; }
 
   // Pinned memory with a copy of these bytes, which the part being recorded may read; null where there is no room.
@@ -52,12 +63,15 @@ class Recorder {
   };
   void open();
   void close();
+  void close_or_throw();
   void launch(cudaGraph_t graph);
+  cudaGraphExec_t instantiate(cudaGraph_t graph);
   cudaGraphExec_t executable(cudaGraph_t graph, std::size_t nodes);
   cudaStream_t stream() const { return gpu(index_).compute.get(); }
 
   const int index_;
   bool capturing_ = false;
+  std::exception_ptr lost_;  // why a part of this recording was
   RecordingCounts counts_;
   std::vector<Executable> executables_;
   Staging staging_[2];  // two recordings may be on the GPU
