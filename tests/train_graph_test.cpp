@@ -225,11 +225,11 @@ TEST_CASE("simulated: a recorded step that finds no memory is out of memory, and
 
 TEST_CASE(
     "simulated: a kernel without memory to work in gets what tensors keep, and is then out of memory as they are") {
-  { const Tensor left = Tensor::zeros({1 << 20}, DType::f32, gpu); }
+  { const Tensor left = Tensor::zeros({1 << 24}, DType::f32, gpu); }  // a segment of its own
   const Tensor used = Tensor::zeros({1 << 20}, DType::f32, gpu);
-  REQUIRE(memory_stats(gpu).cached > 0);
+  const std::uint64_t kept = memory_stats(gpu).cached;
   kernels::cuda::tell_shortage(0, 5 << 20, false);
-  CHECK(memory_stats(gpu).cached < (1 << 20));
+  CHECK(memory_stats(gpu).cached + (1 << 26) <= kept);
   const auto said = [](std::size_t bytes) {
     try {
       kernels::cuda::tell_shortage(0, bytes, true);
