@@ -127,7 +127,7 @@ TEST_CASE("both criteria, down to the mask and the logits of the masked image") 
       o.class_weights = {1, 2, 3, 4, 5};
       criterion = make_divergence_criterion(o);
     }
-    const Tensor mask = leaf(test::uniform({n, 5, 6, 1}, 42, 0.1, 0.9)), logits = leaf(test::uniform({n, classes}, 43));
+    Tensor mask = leaf(test::uniform({n, 5, 6, 1}, 42, 0.1, 0.9)), logits = leaf(test::uniform({n, classes}, 43));
     std::vector<std::int64_t> seen = labels;  // right when clean, so that entropy counts every image
     const auto total = [&](const Tensor& m, std::int64_t scale) {
           CriterionInput in;

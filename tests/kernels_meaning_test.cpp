@@ -16,6 +16,7 @@ namespace {
 const Context both[] = {{}, {.device = {}, .backend = Backend::reference}};
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
 
 }  // namespace
 
@@ -367,7 +368,8 @@ TEST_CASE("a coarse mask means its repetition: images, gradients and statistics"
     total_variation_fwd(ctx, n, h * s, w * s, 0.3, fine.data(), want_tv.data());
     for (double& v : tv) v *= s;
     near(tv, want_tv);
-    const Conv2d d{.n = n, .h = h * s, .w = w * s, .c = c, .k = 2, .r = 3, .s = 3, .p = 6, .q = 10, .stride = 2, .pad = 1};
+    const Conv2d d{
+        .n = n, .h = h * s, .w = w * s, .c = c, .k = 2, .r = 3, .s = 3, .p = 6, .q = 10, .stride = 2, .pad = 1};
     Doubles weights(2 * c * 9), dm(cells), want_dm(pixels);
     for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = std::cos(static_cast<double>(i));
     const double* const other = dy.data() + n * 6 * 10 * 2;
