@@ -127,21 +127,22 @@ TEST_CASE("both criteria, down to the mask and the logits of the masked image") 
       o.class_weights = {1, 2, 3, 4, 5};
       criterion = make_divergence_criterion(o);
     }
-    Tensor mask = leaf(test::uniform({n, 5, 6, 1}, 42, 0.1, 0.9)), logits = leaf(test::uniform({n, classes}, 43));
+    const Tensor mask = leaf(test::uniform({n, 5, 6, 1}, 42, 0.1, 0.9));
+    Tensor logits = leaf(test::uniform({n, classes}, 43));
     std::vector<std::int64_t> seen = labels;  // right when clean, so that entropy counts every image
     const auto total = [&](const Tensor& m, std::int64_t scale) {
-          CriterionInput in;
-          in.mask = m;
-          in.mask_scale = scale;
-          in.masked_logits = logits;
-          in.masked_loss = ops::mean(ops::cross_entropy(logits, target));
-          in.labels = labels;
-          in.label_ids = target;
-          in.clean_class = Tensor::from(seen, {n});
-          in.clean_logits = clean;
-          in.p = test::uniform({n}, 44, 0.2, 0.4);
-          return (*criterion)(in).total;
-        };
+      CriterionInput in;
+      in.mask = m;
+      in.mask_scale = scale;
+      in.masked_logits = logits;
+      in.masked_loss = ops::mean(ops::cross_entropy(logits, target));
+      in.labels = labels;
+      in.label_ids = target;
+      in.clean_class = Tensor::from(seen, {n});
+      in.clean_logits = clean;
+      in.p = test::uniform({n}, 44, 0.2, 0.4);
+      return (*criterion)(in).total;
+    };
     check([&] { return total(mask, 1); }, {{"mask", mask}, {"logits", logits}});
 
     // A coarse mask is its repetition: the same total, the same gradients.
