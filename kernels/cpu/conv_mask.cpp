@@ -13,8 +13,8 @@
 namespace pen::kernels::cpu {
 namespace {
 
-constexpr std::int64_t band =
-    32;  // image rows of one piece, about: fixed, so that the bits do not depend on the threads
+// Image rows of one piece, less what is no whole cell: fixed, so that the bits do not depend on the threads.
+constexpr std::int64_t band = 32;
 constexpr std::int64_t chunk = 512;  // windows of one product: their patches stay in the cache
 
 // (K,C,R,S) -> (K,R,S,C): a row is what one channel has in a patch of pixels.
