@@ -147,6 +147,13 @@ struct Resize2d {
   bool align_corners = false;
 };
 
+// The values of masks (N,h,w), one below the other: rows = N h. Each stands for scale x scale pixels, its cell, of
+// images (N, scale h, scale w, C).
+struct MaskCells {
+  std::int64_t rows, w;
+  std::int64_t scale = 1;
+};
+
 // A window of x (N,H,W,C): y (N,P,Q,C) begins `top` rows above and `left` columns left of x; outside of x it is zero.
 // Negative values cut.
 struct Window2d {

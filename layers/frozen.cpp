@@ -49,19 +49,16 @@ FrozenNetwork::Output FrozenNetwork::forward(const Tensor& x, bool want_taps) co
 }
 
 Tensor FrozenNetwork::masked_logits(const Tensor& images, const Tensor& mask) const {
-  ops::check_dims("masked_logits", "images", images, 4);
-  const std::int64_t n = images.size(0), c = images.size(3), pixels = mask.numel();
-  PEN_CHECK((mask.shape() == Shape{n, images.size(1), images.size(2), 1}) && mask.dtype() == images.dtype(),
-            "masked_logits: mask ", to_string(mask.shape()), " ", name_of(mask.dtype()), " for images ",
-            to_string(images.shape()), " ", name_of(images.dtype()));
+  const kernels::MaskCells cells = ops::mask_cells("masked_logits", images, mask);
+  const std::int64_t n = images.size(0), c = images.size(3);
   PEN_CHECK(!needs_grad({&images}), "masked_logits: the images have no gradient here; mask them apart");
   Tensor both = empty_with(images, {2 * n, images.size(1), images.size(2), c});
   dispatch(images.dtype(), "masked_logits", [&]<class T>() {
     const kernels::Context ctx = context(images.device());
     const T *const x = images.data<T>(), *const m = mask.data<T>();
     T* const y = both.mutable_data<T>();
-    kernels::mask_mix_fwd(ctx, pixels, c, kernels::Side::in, x, m, nullptr, y);
-    kernels::mask_mix_fwd(ctx, pixels, c, kernels::Side::out, x, m, nullptr, y + pixels * c);
+    kernels::mask_mix_fwd(ctx, cells, c, kernels::Side::in, x, m, nullptr, y);
+    kernels::mask_mix_fwd(ctx, cells, c, kernels::Side::out, x, m, nullptr, y + images.numel());
   });
   const bool recorded = needs_grad({&mask});
   const auto pass = recorded ? std::make_shared<Pass>() : nullptr;

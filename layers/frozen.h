@@ -91,9 +91,10 @@ class FrozenNetwork {
   // x (N,H,W,3) of the network's dtype and device. An image with a NaN or an infinity has NaN logits.
   Output forward(const Tensor& x, bool want_taps) const;
 
-  // Logits (2N,classes) of images (N,H,W,3) as a mask (N,H,W,1) leaves them: masked in, m x, then masked out, (1 - m)
-  // x, as one batch. The images have no gradient; the mask's is made from the first convolution's without one of the
-  // masked images (Phang, Park, Geras 2020: d m = sum of x (d in - d out), and a convolution's transpose is linear).
+  // Logits (2N,classes) of images (N,H,W,3) as a mask leaves them, (N,H,W,1) or coarser (ops::mask_in): masked in, m x,
+  // then masked out, (1 - m) x, as one batch. The images have no gradient; the mask's is made from the first
+  // convolution's without one of the masked images (Phang, Park, Geras 2020: d m = sum of x (d in - d out), and a
+  // convolution's transpose is linear).
   Tensor masked_logits(const Tensor& images, const Tensor& mask) const;
 
  private:

@@ -179,6 +179,7 @@ Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor 
   const Step& stem = plan.steps()[0];
   const bool fused = stem.kind == Kind::conv && plan.consumers[0] == 1 && stem.conv.groups == 1;
   Tensor dm = empty_with(dy, mask);
+  const kernels::MaskCells cells = ops::mask_cells("masked_logits", images, dm);
   const kernels::Context ctx = context(dm.device());
   if (fused) {
     const Tensor g = back_to(plan, pass, scaled(plan, std::move(dy)), 1);
@@ -186,21 +187,21 @@ Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor 
     d.n = g.size(0) / 2;
     dispatch_inside(g.dtype(), [&]<class T>() {
       const T* const in = g.data<T>();
-      kernels::conv2d_bwd_mask(ctx, d, in, in + g.numel() / 2, stem.weight.data<T>(), images.data<wide_t<T>>(),
-                               dm.mutable_data<wide_t<T>>());
+      kernels::conv2d_bwd_mask(ctx, d, cells.scale, in, in + g.numel() / 2, stem.weight.data<T>(),
+                               images.data<wide_t<T>>(), dm.mutable_data<wide_t<T>>());
     });
     return unscaled(plan, std::move(dm));
   }
   const Tensor g = frozen_backward(plan, pass, std::move(dy));
-  const std::int64_t pixels = dm.numel(), c = images.size(3);
+  const std::int64_t c = images.size(3);
   dispatch(g.dtype(), "frozen network", [&]<class T>() {
     const T *const in = g.data<T>(), *const x = images.data<T>();
     T* const to = dm.mutable_data<T>();
     Tensor other = empty_like(dm);
-    kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::in, x, x, nullptr, in, nullptr, to, nullptr);
-    kernels::mask_mix_bwd(ctx, pixels, c, kernels::Side::out, x, x, nullptr, in + g.numel() / 2, nullptr,
+    kernels::mask_mix_bwd(ctx, cells, c, kernels::Side::in, x, x, nullptr, in, nullptr, to, nullptr);
+    kernels::mask_mix_bwd(ctx, cells, c, kernels::Side::out, x, x, nullptr, in + g.numel() / 2, nullptr,
                           other.mutable_data<T>(), nullptr);
-    kernels::add_scaled(ctx, pixels, 1.0, other.data<T>(), 1.0, to, to);
+    kernels::add_scaled(ctx, dm.numel(), 1.0, other.data<T>(), 1.0, to, to);
   });
   return dm;
 }

@@ -82,7 +82,7 @@ Tensor frozen_forward(const FrozenPlan& plan, Tensor x, std::vector<Tensor>* tap
 
 // From d loss / d logits to d loss / d x.
 Tensor frozen_backward(const FrozenPlan& plan, const Pass& pass, Tensor dy);
-// To the gradient of the mask (N,H,W,1) behind a batch of `images` masked in and masked out.
+// To the gradient of the mask, of this shape, behind a batch of `images` masked in and masked out.
 Tensor frozen_backward_to_mask(const FrozenPlan& plan, const Pass& pass, Tensor dy, const Tensor& images,
                                const Shape& mask);
 

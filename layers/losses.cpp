@@ -48,7 +48,7 @@ Tensor reward_small_masks(double lambda, const Flags& indicator, const Tensor& a
 void add_total_variation(const CriterionInput& in, const std::optional<double>& lambda, Tensor& regularization,
                          CriterionResult& result) {
   if (!lambda) return;
-  const Tensor term = total_variation_term(in.mask, *lambda);
+  const Tensor term = total_variation_term(in.mask, *lambda, in.mask_scale);
   result.logged["tv_reg"] = {.values = term.detach()};
   regularization = ops::add(regularization, term);
 }
@@ -168,10 +168,12 @@ double Figure::of(std::span<const double> v) const {
 
 double Figure::read() const { return of(values.to(DType::f64).to_vector<double>()); }
 
-Tensor total_variation_term(const Tensor& mask, double lambda_tv) {
+// Between two cells of scale x scale equal pixels, and on a border, a difference occurs `scale` times; inside there is
+// none.
+Tensor total_variation_term(const Tensor& mask, double lambda_tv, std::int64_t scale) {
   constexpr double border = 0.3;
   const Tensor sum = ops::sum(ops::total_variation(mask, border));
-  return ops::affine(sum, lambda_tv / (2.0 * static_cast<double>(mask.size(0))), 0);
+  return ops::affine(sum, static_cast<double>(scale) * lambda_tv / (2.0 * static_cast<double>(mask.size(0))), 0);
 }
 
 std::unique_ptr<Criterion> make_cross_entropy_criterion(const CrossEntropyOptions& options) {

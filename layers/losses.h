@@ -16,7 +16,7 @@ enum class MaskSide { in, out };
 
 // What a criterion reads. Tensors (N,...); nothing but mask, masked_logits and masked_loss carries a gradient.
 struct CriterionInput {
-  Tensor mask;                       // (N,H,W,1)
+  Tensor mask;                       // (N,h,w,1)
   Tensor masked_logits;              // (N,classes): the classifier on the masked image
   Tensor masked_loss;                // scalar: mean cross entropy of masked_logits and the labels
   std::vector<std::int64_t> labels;  // (N)
@@ -24,6 +24,7 @@ struct CriterionInput {
   Tensor clean_class;                // (N, int64): argmax of the clean logits
   Tensor clean_logits;               // (N,classes)
   Tensor p;                          // (N) target areas, if used
+  std::int64_t mask_scale = 1;       // s: the mask is one of (N,s h,s w,1), each value for s x s pixels
 };
 
 // A figure whose value may still be on a device: the only element of `values`, their mean, or one minus their mean.
@@ -74,7 +75,8 @@ struct DivergenceOptions {
 };
 std::unique_ptr<Criterion> make_divergence_criterion(const DivergenceOptions& options);
 
-// lambda_tv * (squared differences + 0.3 * border squares) / (2 N), summed over all images: a scalar.
-Tensor total_variation_term(const Tensor& mask, double lambda_tv);
+// lambda_tv * (squared differences + 0.3 * border squares) / (2 N), summed over all images: a scalar, of the mask with
+// each value repeated scale x scale times.
+Tensor total_variation_term(const Tensor& mask, double lambda_tv, std::int64_t scale = 1);
 
 }  // namespace pen

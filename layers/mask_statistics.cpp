@@ -20,7 +20,7 @@ MaskStatistics mask_statistics(std::span<const float> mask, std::int64_t height,
   // In double, so that averages over many images are not built from rounded parts.
   const std::vector<double> wide(mask.begin(), mask.end());
   double row[3];
-  kernels::mask_statistics(kernels::Context{}, 1, height, width, wide.data(), row);
+  kernels::mask_statistics(kernels::Context{}, 1, height, width, 1, wide.data(), row);
   return {row[0], row[1], row[2]};
 }
 

@@ -48,6 +48,7 @@ class Module {
   // and changes activations this way.
   using ForwardHook = std::function<Tensor(Module&, const Tensor&)>;
   void set_forward_hook(ForwardHook hook) { hook_ = std::move(hook); }
+  bool has_forward_hook() const { return static_cast<bool>(hook_); }
 
  protected:
   Tensor& add_parameter(const std::string& name, Tensor tensor);

@@ -25,7 +25,8 @@ class Classifier : public Module {
   // Whether its gradients are those of its input alone, made from a few bits: then a batch of twice the images costs
   // little memory.
   virtual bool is_frozen() const { return false; }
-  // Logits (2N,classes) of images (N,S,S,3) masked in, then masked out, by a mask (N,S,S,1), as one batch.
+  // Logits (2N,classes) of images (N,S,S,3) masked in, then masked out, by a mask (N,S,S,1) or a coarser one (see
+  // ops::mask_in), as one batch.
   virtual Tensor masked_logits(const Tensor& images, const Tensor& mask) {
     return logits(ops::concat_batch({ops::mask_in(images, mask), ops::mask_out(images, mask)}));
   }

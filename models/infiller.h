@@ -40,7 +40,8 @@ class Infiller : public Module {
   virtual Tensor run(const InfillerInput& input, Rng* draws) = 0;
 };
 
-// generated where the mask has removed pixels, the image elsewhere: generated + known (image - generated).
+// generated where the mask has removed pixels, the image elsewhere: generated + known (image - generated). The mask may
+// be coarser than the image (ops::mask_in).
 Tensor infilled(const InfillerInput& input, const Tensor& generated);
 
 // The loss of a trained infiller (Liu et al., "Image inpainting for irregular holes using partial convolutions", ECCV

@@ -85,7 +85,7 @@ bool Masker::reads_tap(std::size_t i) const {
   return i == 0 || std::find(used.begin(), used.end(), static_cast<int>(i)) != used.end();
 }
 
-Tensor Masker::forward(const MaskerInput& input, Rng* noise) {
+Tensor Masker::draw(const MaskerInput& input, Rng* noise) {
   PEN_CHECK(static_cast<int>(input.taps.size()) > options_.use_layers.back(), "masker: ", input.taps.size(),
             " taps, and it reads tap ", options_.use_layers.back());
   PEN_CHECK(!options_.add_prob_layers || input.p.defined(), "masker: add_prob_layers needs target areas");
@@ -103,10 +103,19 @@ Tensor Masker::forward(const MaskerInput& input, Rng* noise) {
     maps.push_back(std::move(map));
   }
   const Tensor logits = final_->conv.forward(maps.size() == 1 ? maps[0] : ops::concat_channels(maps));
-  Tensor mask = input.no_sigmoid ? logits : options_.apply_gumbel ? binarize(logits, noise) : ops::sigmoid(logits);
-  mask = options_.bilinear ? ops::resize_bilinear(mask, input.height, input.width)
-                           : ops::resize_nearest(mask, input.height, input.width);
-  return hooked(mask);
+  return input.no_sigmoid ? logits : options_.apply_gumbel ? binarize(logits, noise) : ops::sigmoid(logits);
+}
+
+Tensor Masker::forward(const MaskerInput& input, Rng* noise) {
+  const Tensor mask = draw(input, noise);
+  return hooked(options_.bilinear ? ops::resize_bilinear(mask, input.height, input.width)
+                                  : ops::resize_nearest(mask, input.height, input.width));
+}
+
+Tensor Masker::forward_coarse(const MaskerInput& input, Rng* noise) {
+  const bool repeats = !options_.bilinear && !input.taps.empty() &&
+                       ops::nearest_repeats(input.taps[0].size(1), input.taps[0].size(2), input.height, input.width);
+  return repeats && !has_forward_hook() ? draw(input, noise) : forward(input, noise);
 }
 
 std::vector<int> parse_use_layers(const std::string& text) {

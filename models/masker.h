@@ -36,6 +36,9 @@ class Masker : public Module {
   Masker(const MaskerOptions& options, Rng& rng);
   // (N,height,width,1), in [0,1] unless logits were asked for. `noise` gives Gumbel noise its draws (training only).
   Tensor forward(const MaskerInput& input, Rng* noise = nullptr);
+  // The same without repetitions: where forward() would only repeat each value s x s times (nearest, a whole s, no hook
+  // that wants its result), those values, (N,height/s,width/s,1). s is 4 of a ResNet.
+  Tensor forward_coarse(const MaskerInput& input, Rng* noise = nullptr);
   // Whether it reads tap i: its values or, of the finest, at least its size.
   bool reads_tap(std::size_t i) const;
   const MaskerOptions& options() const { return options_; }
@@ -56,6 +59,7 @@ class Masker : public Module {
     Embedding embedding;
   };
   Tensor with_conditions(const Tensor& tap, const MaskerInput& input);
+  Tensor draw(const MaskerInput& input, Rng* noise);  // at the finest tap's size
   Tensor binarize(const Tensor& logits, Rng* noise);
   bool reduces(int layer) const { return layer > 0 || options_.use_layers.size() == 1; }
 

@@ -63,6 +63,9 @@ Tensor convert(const Tensor& x, DType dtype);
 
 // As PyTorch's interpolate with the output's size given.
 Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width);
+// The s for which resize_nearest to height, width repeats each value of (N,h,w,C) s x s times; 0: there is none. (A
+// whole factor alone is not enough: the indices are computed in float.)
+std::int64_t nearest_repeats(std::int64_t h, std::int64_t w, std::int64_t height, std::int64_t width);
 Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width, bool align_corners = false);
 Tensor concat_channels(const std::vector<Tensor>& parts);  // along the last dimension
 // The plane of v (N,C) repeated: (N,H,W,C).
@@ -123,13 +126,17 @@ Tensor largest_excess(const Tensor& probabilities, const Tensor& prior, bool div
 // 1 where the ids (N, int64, on the device of `like`) are equal, else 0, as elements of `like`'s type.
 Tensor equal_ids(const Tensor& a, const Tensor& b, const Tensor& like);
 
-// ---- masks (ops_mask.cpp): x (N,H,W,C), m (N,H,W,1) in [0,1]
+// ---- masks (ops_mask.cpp): x (N,H,W,C), m (N,H,W,1) in [0,1], or coarser: (N,h,w,1) with H = s h, W = s w, each value
+// for s x s pixels, as resize_nearest would repeat it
 // Masked in: filling + m (x - filling); masked out: filling + (1 - m)(x - filling). filling undefined: zeros.
 Tensor mask_in(const Tensor& x, const Tensor& m, const Tensor& filling = {});
 Tensor mask_out(const Tensor& x, const Tensor& m, const Tensor& filling = {});
+// That s; an m that fits x in no such way: an Error.
+std::int64_t mask_scale(const Tensor& x, const Tensor& m);
 // Per image: squared differences of vertical and horizontal neighbours + border * squares on the four borders.
 Tensor total_variation(const Tensor& m, double border);
-// Per image (N,3), no gradient: mean, mean of -m log2 m, mean squared vertical plus horizontal difference.
-Tensor mask_statistics(const Tensor& m);
+// Per image (N,3), no gradient: mean, mean of -m log2 m, mean squared vertical plus horizontal difference, all of m
+// with each value repeated scale x scale times.
+Tensor mask_statistics(const Tensor& m, std::int64_t scale = 1);
 
 }  // namespace pen::ops

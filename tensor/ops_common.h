@@ -32,6 +32,8 @@ inline std::int64_t rows_of(const Tensor& x) { return x.size(-1) == 0 ? 0 : x.nu
 // The checked dimensions of an operation `op` on x (N,H,W,C) and w (K,C/groups,R,S): what kernels are called with.
 // Weights that are not trained get a key, so that kernels may keep a packed copy.
 kernels::Conv2d conv_dims(const char* op, const Tensor& x, const Tensor& w, const ConvOptions& o);
+// Of a mask m beside images x (see mask_in); any other m: an Error of this operation.
+kernels::MaskCells mask_cells(const char* op, const Tensor& x, const Tensor& m);
 kernels::Conv2d conv_dims(const char* op, const Shape& x, const Tensor& w, const ConvOptions& o);
 kernels::Pool2d pool_dims(const char* op, const Shape& x, const PoolOptions& o);
 inline kernels::Pool2d pool_dims(const char* op, const Tensor& x, const PoolOptions& o) {

@@ -1,3 +1,4 @@
+#include "kernels/shared/math.inl"
 #include "tensor/ops_common.h"
 
 namespace pen::ops {
@@ -120,6 +121,15 @@ Tensor resize(const char* op, const Tensor& x, std::int64_t height, std::int64_t
 
 Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width) {
   return resize("resize_nearest", x, height, width, false, false);
+}
+
+std::int64_t nearest_repeats(std::int64_t h, std::int64_t w, std::int64_t height, std::int64_t width) {
+  const std::int64_t s = h > 0 ? height / h : 0;
+  if (s == 0 || height != s * h || width != s * w) return 0;
+  for (const auto& [in, out] : {std::pair{h, height}, {w, width}})
+    for (std::int64_t i = 0; i < out; ++i)
+      if (kernels::shared::nearest_source(i, in, out) != i / s) return 0;
+  return s;
 }
 
 Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width, bool align_corners) {

@@ -78,17 +78,19 @@ void add_large(Registry& reg) {
   });
 }
 
-void add_mask(Registry& reg, const NamedConv& c) {
+// The mask's values stand for scale x scale pixels each.
+void add_mask(Registry& reg, const NamedConv& c, int64_t scale) {
   const Conv2d d = c.d;
   const int64_t ny = d.n * d.p * d.q * d.k, nw = d.k * d.c * d.r * d.s;
-  reg.add16("conv2d_bwd_mask", c.name, product, [=](auto& b) -> Call {
+  const std::string name = scale == 1 ? c.name : str(c.name, ", cells of ", scale, "x", scale);
+  reg.add16("conv2d_bwd_mask", name, product, [=](auto& b) -> Call {
     const auto* dy_in = b.in("dy_in", ny);
     const auto* dy_out = b.in("dy_out", ny);
     const auto* w = b.in("w", nw, -1, 1);
     const auto* x = b.in_wide("x", d.n * d.h * d.w * d.c);
-    auto* dm = b.out_wide("dm", d.n * d.h * d.w);
+    auto* dm = b.out_wide("dm", d.n * (d.h / scale) * (d.w / scale));
     const Conv2d keyed = with_key_of(b.type, d);
-    return [=](const Context& ctx) { conv2d_bwd_mask(ctx, keyed, dy_in, dy_out, w, x, dm); };
+    return [=](const Context& ctx) { conv2d_bwd_mask(ctx, keyed, scale, dy_in, dy_out, w, x, dm); };
   });
 }
 
@@ -102,8 +104,14 @@ void add_frozen_cases(Registry& reg) {
         add_backward(reg, c, kind, act);
       }
   add_large(reg);
-  for (const NamedConv& c : convolutions())
-    if (c.d.groups == 1) add_mask(reg, c);
+  std::vector<NamedConv> firsts = convolutions();
+  firsts.push_back(
+      {"7x7 stride 2, three bands of rows",
+       {.n = 2, .h = 72, .w = 24, .c = 3, .k = 8, .r = 7, .s = 7, .p = 36, .q = 12, .stride = 2, .pad = 3}});
+  for (const NamedConv& c : firsts)
+    if (c.d.groups == 1)
+      for (int64_t scale = 1; scale <= std::max(c.d.h, c.d.w); ++scale)
+        if (c.d.h % scale == 0 && c.d.w % scale == 0) add_mask(reg, c, scale);
   for (const int64_t n : {0, 1, 37, 20000, 100003})
     for (const double slope : {0.0, one_tenth})
       for (const bool in_place : {false, true})

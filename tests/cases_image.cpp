@@ -8,27 +8,34 @@ using namespace kernels;
 using std::int64_t;
 
 void add_masks(Registry& reg) {
-  for (const Rows d : {Rows{0, 3}, Rows{1, 1}, Rows{35, 3}, Rows{30001, 3}, Rows{77, 40}})
+  struct Mix {
+    MaskCells d;
+    int64_t c;
+  };
+  for (const auto& [d, c] : {Mix{{0, 4, 1}, 3}, Mix{{1, 1, 1}, 1}, Mix{{5, 7, 1}, 3}, Mix{{300, 101, 1}, 3},
+                             Mix{{7, 11, 1}, 40}, Mix{{0, 4, 4}, 3}, Mix{{1, 1, 4}, 3}, Mix{{6, 5, 4}, 3},
+                             Mix{{112, 56, 4}, 3}, Mix{{9, 2, 3}, 5}, Mix{{2, 9, 2}, 1}})
     for (const Side side : {Side::in, Side::out})
       for (const bool filled : {false, true}) {
-        const int64_t n = d.rows * d.c;
-        const std::string name = str(d.rows, "x", d.c, side == Side::in ? " in" : " out", filled ? " filled" : "");
+        const int64_t cells = d.rows * d.w, n = cells * d.scale * d.scale * c;
+        const std::string name = str(d.rows, "x", d.w, d.scale > 1 ? str(" of ", d.scale, "x", d.scale) : std::string(),
+                                     ", ", c, " channels", side == Side::in ? " in" : " out", filled ? " filled" : "");
         reg.add("mask_mix_fwd", name, elementwise, [=](auto& b) -> Call {
           const auto* x = b.in("x", n);
-          const auto* m = b.in("m", d.rows, 0, 1);
+          const auto* m = b.in("m", cells, 0, 1);
           const auto* filling = filled ? b.in("filling", n) : nullptr;
           auto* y = b.out("y", n);
-          return [=](const Context& ctx) { mask_mix_fwd(ctx, d.rows, d.c, side, x, m, filling, y); };
+          return [=](const Context& ctx) { mask_mix_fwd(ctx, d, c, side, x, m, filling, y); };
         });
         reg.add("mask_mix_bwd", name, product, [=](auto& b) -> Call {
           const auto* x = b.in("x", n);
-          const auto* m = b.in("m", d.rows, 0, 1);
+          const auto* m = b.in("m", cells, 0, 1);
           const auto* filling = filled ? b.in("filling", n) : nullptr;
           const auto* dy = b.in("dy", n);
           auto* dx = b.optional("dx", n);
-          auto* dm = b.optional("dm", d.rows);
+          auto* dm = b.optional("dm", cells);
           auto* dfilling = filled ? b.optional("dfilling", n) : nullptr;
-          return [=](const Context& ctx) { mask_mix_bwd(ctx, d.rows, d.c, side, x, m, filling, dy, dx, dm, dfilling); };
+          return [=](const Context& ctx) { mask_mix_bwd(ctx, d, c, side, x, m, filling, dy, dx, dm, dfilling); };
         });
       }
   struct Masks {
@@ -49,11 +56,12 @@ void add_masks(Registry& reg) {
         return [=](const Context& ctx) { total_variation_bwd(ctx, d.n, d.h, d.w, border, m, dy, dm); };
       });
     }
-    reg.add("mask_statistics", shape, summed, [=](auto& b) -> Call {
-      const auto* m = b.in("m", d.n * d.h * d.w, 0, 1);
-      auto* y = b.out("y", d.n * 3);
-      return [=](const Context& ctx) { mask_statistics(ctx, d.n, d.h, d.w, m, y); };
-    });
+    for (const int64_t scale : {1, 4})
+      reg.add("mask_statistics", str(shape, " repeated ", scale), summed, [=](auto& b) -> Call {
+        const auto* m = b.in("m", d.n * d.h * d.w, 0, 1);
+        auto* y = b.out("y", d.n * 3);
+        return [=](const Context& ctx) { mask_statistics(ctx, d.n, d.h, d.w, scale, m, y); };
+      });
   }
 }
 

@@ -175,17 +175,19 @@ TEST_CASE("bench loader: from a list and from a folder") {
 TEST_CASE("bench step: the first step's mask and its gradient, the same in every run") {
   const test::ScratchFolder scratch;
   std::vector<std::vector<std::uint8_t>> bytes;
-  for (const std::string file : {"a.safetensors", "b.safetensors"}) {
+  for (const std::string file : {"a.safetensors", "b.safetensors", "fine.safetensors"}) {
     const std::string path = scratch / file;
-    const Ended ended = penumbra({"bench", "step", "--arch", "resnet18", "--width", "0.125", "--input_size", "32",
-                                  "--batch", "2", "--steps", "1", "--warmup", file == "a.safetensors" ? "0" : "1",
-                                  "--gradient", path, "--device", "cpu", "--json"});
+    const bool fine = file == "fine.safetensors";
+    const Ended ended = penumbra(
+        {"bench",      "step",    "--arch",   "resnet18", "--width", "0.125",    "--input_size",
+         "32",         "--batch", "2",        "--steps",  "1",       "--warmup", file == "a.safetensors" ? "0" : "1",
+         "--gradient", path,      "--device", "cpu",      "--json",  "--fuse",   fine ? "false" : "true"});
     REQUIRE_MESSAGE(ended.code == 0, ended.err);
     CHECK(parse_json(ended.out, "stdout")["labels"].Size() == 2);
     const auto tensors = SafetensorsFile::open(path);
     for (const char* const name : {"mask", "gradient"}) {
       const StoredTensor& t = tensors.at(name);
-      CHECK(t.shape == std::vector<std::int64_t>{2, 32, 32, 1});
+      CHECK(t.shape == (fine ? std::vector<std::int64_t>{2, 32, 32, 1} : std::vector<std::int64_t>{2, 8, 8, 1}));
       CHECK(std::any_of(t.bytes.begin(), t.bytes.end(), [](std::uint8_t b) { return b != 0; }));
     }
     bytes.push_back(read_file(path, 1 << 20));

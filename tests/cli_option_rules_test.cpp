@@ -80,6 +80,11 @@ TEST_CASE("rules of score, explain, bench and fit-classifier") {
   CHECK(contains(fit({{"label_smoothing", "1.5"}}), "between 0 and 1"));
 }
 
+TEST_CASE("fuse is for CA too, whose masks it keeps coarse") {
+  CHECK_FALSE(Call("", with_side({{"fuse", "false"}})).resolved().options.fuse);
+  CHECK_FALSE(Call("", with_side({{"fuse", "false"}, {"fixed_classifier", "true"}})).resolved().options.fuse);
+}
+
 TEST_CASE("lambda_r and lambda_tv stand for both sides") {
   Call both("", with_side({{"lambda_r", "3"}}));
   both.resolved();

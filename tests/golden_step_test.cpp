@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "models/resnet.h"
+#include "tests/blocks.h"
 #include "tests/golden_state.h"
 #include "train/step.h"
 
@@ -172,7 +173,13 @@ std::pair<double, double> clipping(const std::vector<NamedTensor>& parameters, d
   return {std::sqrt(control.at(kernels::control_squares)), control.at(kernels::control_scale)};
 }
 
-void check_small(DType dtype, bool ca) {
+struct SmallMask {
+  Tensor mask, gradient;
+};
+
+// The recording has the mask and its gradient at the image's size: so has a masker with a hook. `fine`: what that was,
+// for the step with coarse masks, which is held to the recording in all else.
+SmallMask check_small(DType dtype, bool ca, const SmallMask* fine = nullptr) {
   Rng rng(1);
   auto network = std::make_unique<ResNet>(ResNetShape{true, {1, 1, 1, 1}, 20, 64, "shallow"}, rng);
   Case c("step_small", published(ca ? "step_ca.safetensors" : "step_fix.safetensors"), dtype, {2, 3, 4},
@@ -180,14 +187,17 @@ void check_small(DType dtype, bool ca) {
   c.name_ = "step_small";
   const std::string prefix = ca ? "ca." : "fix.";
   Tensor mask, dmask;
-  c.masker->set_forward_hook([&](Module&, const Tensor& result) {
-    mask = result;
-    result.register_hook([&](const Tensor& gradient) {
-      dmask = gradient.clone();
+  if (fine)
+    c.step->mask_observer = [&](const Tensor& seen, const Tensor& gradient) { mask = seen, dmask = gradient.clone(); };
+  else
+    c.masker->set_forward_hook([&](Module&, const Tensor& result) {
+      mask = result;
+      result.register_hook([&](const Tensor& gradient) {
+        dmask = gradient.clone();
+        return Tensor();
+      });
       return Tensor();
     });
-    return Tensor();
-  });
   c.step->observer = [&](const char* stage) {
     const std::string at = stage;
     if (at == "clean") c.check_gradients("ca.clean_grad.", *c.classifier);
@@ -214,11 +224,25 @@ void check_small(DType dtype, bool ca) {
   };
   const StepLog log = c.step->train(c.batch, 0, c.draws);
   c.check_log(prefix + "step0.log.", log, dtype == DType::f64 ? 1e-7 : ca ? 1e-3 : 1e-4);
-  c.check(prefix + "mask", test::activation(mask));
   REQUIRE(dmask.defined());
-  c.check(prefix + "dmask", test::activation(dmask));
+  if (fine) {
+    REQUIRE(dmask.shape() == Shape{mask.size(0), 56, 56, 1});
+    c.check(prefix + "mask", test::activation(ops::resize_nearest(mask, 224, 224)));
+    const test::Difference d = test::compare_l2(test::values_of(dmask), test::block_sums(fine->gradient, 4),
+                                                dtype == DType::f64 ? 1e-12 : 1e-5);
+    CHECK_MESSAGE(d.ok, d.message);
+  } else {
+    c.check(prefix + "mask", test::activation(mask));
+    c.check(prefix + "dmask", test::activation(dmask));
+  }
   c.check_state(prefix + "masker.", *c.masker);
   if (ca) c.check_state("ca.classifier_after.", *c.classifier);
+  return {mask, dmask};
+}
+
+void check_small_both(DType dtype, bool ca) {
+  const SmallMask fine = check_small(dtype, ca);
+  check_small(dtype, ca, &fine);
 }
 
 void check_fix(DType dtype, const std::string& variant, std::vector<int> layers) {
@@ -260,10 +284,10 @@ void check_ca(DType dtype) {
 
 }  // namespace
 
-TEST_CASE("step_small: FIX, double") { check_small(DType::f64, false); }
-TEST_CASE("step_small: FIX, float32") { check_small(DType::f32, false); }
-TEST_CASE("step_small: CA, double") { check_small(DType::f64, true); }
-TEST_CASE("step_small: CA, float32") { check_small(DType::f32, true); }
+TEST_CASE("step_small: FIX, double") { check_small_both(DType::f64, false); }
+TEST_CASE("step_small: FIX, float32") { check_small_both(DType::f32, false); }
+TEST_CASE("step_small: CA, double") { check_small_both(DType::f64, true); }
+TEST_CASE("step_small: CA, float32") { check_small_both(DType::f32, true); }
 TEST_CASE("step_fix: ResNet-50, taps 3 and 4, float32") { check_fix(DType::f32, "layers34", {3, 4}); }
 TEST_CASE("step_fix: ResNet-50, all taps, float32") { check_fix(DType::f32, "layers01234", {0, 1, 2, 3, 4}); }
 TEST_CASE("step_fix: ResNet-50, taps 3 and 4, double") { check_fix(DType::f64, "layers34", {3, 4}); }

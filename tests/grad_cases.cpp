@@ -254,6 +254,16 @@ void masks(List& list) {
     list.add("mask_out", what + " filled", {x, m, filling},
              [](const Inputs& i) { return ops::mask_out(i[0], i[1], i[2]); });
   }
+  // Each value of the mask for 3x3 or 2x2 pixels.
+  for (const auto& [shape, plane] :
+       {std::pair{Shape{2, 6, 9, 3}, Shape{2, 2, 3, 1}}, {Shape{1, 2, 8, 1}, Shape{1, 1, 4, 1}}}) {
+    const Tensor x = uniform(shape, list.seed()), m = uniform(plane, list.seed(), 0.1, 0.9);
+    const Tensor filling = uniform(shape, list.seed());
+    const std::string what = to_string(shape) + " by " + to_string(plane);
+    list.add("mask_in", what, {x, m}, [](const Inputs& i) { return ops::mask_in(i[0], i[1]); });
+    list.add("mask_out", what + " filled", {x, m, filling},
+             [](const Inputs& i) { return ops::mask_out(i[0], i[1], i[2]); });
+  }
   for (const Shape& shape : {Shape{2, 5, 4, 1}, Shape{1, 1, 6, 1}, Shape{1, 3, 1, 1}})
     for (const double border : {0.3, 0.0})
       list.add("total_variation", to_string(shape) + " border " + std::to_string(border),

@@ -127,22 +127,37 @@ TEST_CASE("both criteria, down to the mask and the logits of the masked image") 
       o.class_weights = {1, 2, 3, 4, 5};
       criterion = make_divergence_criterion(o);
     }
-    const Tensor mask = leaf(test::uniform({n, 5, 6, 1}, 42, 0.1, 0.9)), logits = leaf(test::uniform({n, classes}, 43));
+    const Tensor mask = leaf(test::uniform({n, 5, 6, 1}, 42, 0.1, 0.9));
+    Tensor logits = leaf(test::uniform({n, classes}, 43));
     std::vector<std::int64_t> seen = labels;  // right when clean, so that entropy counts every image
-    check(
-        [&] {
-          CriterionInput in;
-          in.mask = mask;
-          in.masked_logits = logits;
-          in.masked_loss = ops::mean(ops::cross_entropy(logits, target));
-          in.labels = labels;
-          in.label_ids = target;
-          in.clean_class = Tensor::from(seen, {n});
-          in.clean_logits = clean;
-          in.p = test::uniform({n}, 44, 0.2, 0.4);
-          return (*criterion)(in).total;
-        },
-        {{"mask", mask}, {"logits", logits}});
+    const auto total = [&](const Tensor& m, std::int64_t scale) {
+      CriterionInput in;
+      in.mask = m;
+      in.mask_scale = scale;
+      in.masked_logits = logits;
+      in.masked_loss = ops::mean(ops::cross_entropy(logits, target));
+      in.labels = labels;
+      in.label_ids = target;
+      in.clean_class = Tensor::from(seen, {n});
+      in.clean_logits = clean;
+      in.p = test::uniform({n}, 44, 0.2, 0.4);
+      return (*criterion)(in).total;
+    };
+    check([&] { return total(mask, 1); }, {{"mask", mask}, {"logits", logits}});
+
+    // A coarse mask is its repetition: the same total, the same gradients.
+    const auto answer = [&](std::int64_t coarse) {
+      const Tensor m = leaf(mask.detach().clone());
+      logits.clear_grad();
+      const Tensor y = coarse ? total(m, coarse) : total(ops::resize_nearest(m, 20, 24), 1);
+      backward(y);
+      std::vector<double> out{y.item()};
+      for (const Tensor& t : {m, logits})
+        for (const double g : t.grad().to_vector<double>()) out.push_back(g);
+      return out;
+    };
+    const test::Difference d = test::compare_max(answer(4), answer(0), 1e-13);
+    CHECK_MESSAGE(d.ok, d.message);
   }
 }
 

@@ -16,8 +16,9 @@ using namespace pen::test;
 namespace {
 
 // They have no gradient, as tensor/ops.h says.
-const std::set<std::string> not_differentiable{"step",       "logistic_noise", "argmax",   "mask_statistics",
-                                               "argmax_ids", "largest_excess", "equal_ids"};
+const std::set<std::string> not_differentiable{"step",           "logistic_noise", "argmax",    "mask_statistics",
+                                               "argmax_ids",     "largest_excess", "equal_ids", "mask_scale",
+                                               "nearest_repeats"};
 
 std::string title(const GradCase& c) { return c.op + " " + c.what; }
 
@@ -367,6 +368,26 @@ TEST_CASE("operations: inputs that do not fit are errors that name the operation
          ops::prior_divergence(t({1, 3}), t({4}), false);
        }},
       {{"mask_in", "(2, 5, 4, 3)"}, [&] { ops::mask_in(x, x); }},
+      {{"mask_in", "(2, 5, 2, 1)"},
+       [&] {
+         ops::mask_in(x, t({2, 5, 2, 1}));
+       }},
+      {{"mask_in", "(2, 2, 2, 1)"},
+       [&] {
+         ops::mask_in(x, t({2, 2, 2, 1}));
+       }},
+      {{"mask_out", "(1, 5, 4, 1)"},
+       [&] {
+         ops::mask_out(x, t({1, 5, 4, 1}));
+       }},
+      {{"mask_out", "(2, 5, 4, 1) f64"},
+       [&] {
+         ops::mask_out(x, Tensor::zeros({2, 5, 4, 1}, DType::f64));
+       }},
+      {{"mask_scale", "(2, 10, 8, 1)"},
+       [&] {
+         ops::mask_scale(x, t({2, 10, 8, 1}));
+       }},
       {{"mask_out", "(2, 5, 4, 1)"},
        [&] {
          ops::mask_out(x, t({2, 5, 4, 1}), t({2, 5, 4, 1}));

@@ -16,6 +16,7 @@ namespace {
 const Context both[] = {{}, {.device = {}, .backend = Backend::reference}};
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
 
 }  // namespace
 
@@ -313,6 +314,68 @@ TEST_CASE("total variation: borders count, a corner twice") {
     CHECK(y == doctest::Approx(0.25 * (2 * 3 + 2 * 2)));  // constant inside: two rows of 3 and two columns of 2
     total_variation_fwd(ctx, 1, 2, 3, 0.0, m.data(), &y);
     CHECK(y == 0);
+  }
+}
+
+// Each value of m (n,h,w) s x s times.
+Doubles repeated(const Doubles& m, std::int64_t h, std::int64_t w, std::int64_t s) {
+  Doubles out;
+  for (std::int64_t row = 0; row < static_cast<std::int64_t>(m.size()) / w * s; ++row)
+    for (std::int64_t col = 0; col < w * s; ++col) out.push_back(m[static_cast<std::size_t>(row / s * w + col / s)]);
+  CHECK(out.size() % static_cast<std::size_t>(h) == 0);
+  return out;
+}
+
+TEST_CASE("a coarse mask means its repetition: images, gradients and statistics") {
+  constexpr std::int64_t n = 2, h = 3, w = 5, s = 4, c = 3, cells = n * h * w, pixels = cells * s * s;
+  Doubles m(cells), x(pixels * c), dy(pixels * c);
+  for (std::size_t i = 0; i < m.size(); ++i) m[i] = 0.05 + 0.9 * std::sin(static_cast<double>(i)) * std::sin(double(i));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = std::sin(0.3 * static_cast<double>(i)), dy[i] = std::cos(0.7 * static_cast<double>(i));
+  const Doubles fine = repeated(m, h, w, s);
+  const MaskCells blocks{n * h, w, s}, whole{n * h * s, w * s, 1};
+  // What a gradient of the repetition says of m.
+  const auto sums = [&](const Doubles& g) {
+    Doubles out(cells, 0);
+    for (std::size_t i = 0; i < g.size(); ++i) {
+      const std::size_t row = i / (w * s), col = i % (w * s);
+      out[row / s * w + col / s] += g[i];
+    }
+    return out;
+  };
+  const auto near = [](const Doubles& a, const Doubles& b) {
+    REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-12));
+  };
+  for (const Context& ctx : both) {
+    for (const Side side : {Side::in, Side::out}) {
+      Doubles y(x.size()), want(x.size()), dx(x.size()), want_dx(x.size()), dm(cells), want_dm(pixels);
+      mask_mix_fwd(ctx, blocks, c, side, x.data(), m.data(), dy.data(), y.data());
+      mask_mix_fwd(ctx, whole, c, side, x.data(), fine.data(), dy.data(), want.data());
+      CHECK(y == want);
+      mask_mix_bwd(ctx, blocks, c, side, x.data(), m.data(), nullptr, dy.data(), dx.data(), dm.data(), nullptr);
+      mask_mix_bwd(ctx, whole, c, side, x.data(), fine.data(), nullptr, dy.data(), want_dx.data(), want_dm.data(),
+                   nullptr);
+      CHECK(dx == want_dx);
+      near(dm, sums(want_dm));
+    }
+    Doubles said(3 * n), want(3 * n);
+    mask_statistics(ctx, n, h, w, s, m.data(), said.data());
+    mask_statistics(ctx, n, h * s, w * s, 1, fine.data(), want.data());
+    near(said, want);
+    Doubles tv(n), want_tv(n);
+    total_variation_fwd(ctx, n, h, w, 0.3, m.data(), tv.data());
+    total_variation_fwd(ctx, n, h * s, w * s, 0.3, fine.data(), want_tv.data());
+    for (double& v : tv) v *= s;
+    near(tv, want_tv);
+    const Conv2d d{
+        .n = n, .h = h * s, .w = w * s, .c = c, .k = 2, .r = 3, .s = 3, .p = 6, .q = 10, .stride = 2, .pad = 1};
+    Doubles weights(2 * c * 9), dm(cells), want_dm(pixels);
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = std::cos(static_cast<double>(i));
+    const double* const other = dy.data() + n * 6 * 10 * 2;
+    conv2d_bwd_mask(ctx, d, s, dy.data(), other, weights.data(), x.data(), dm.data());
+    conv2d_bwd_mask(ctx, d, 1, dy.data(), other, weights.data(), x.data(), want_dm.data());
+    near(dm, sums(want_dm));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "layers/frozen_plan.h"
 #include "models/frozen_classifier.h"
+#include "tests/blocks.h"
 #include "tests/compare.h"
 #include "tests/golden_state.h"
 #include "tests/skip.h"
@@ -152,8 +153,43 @@ TEST_CASE("a frozen classifier: both sides of a mask in one batch, and the gradi
     }
   const auto frozen = freeze(*network("resnet20", DType::f32, 0.5));
   const Tensor x = images(2, 32, DType::f32);
+  CHECK_THROWS_WITH_AS(frozen->masked_logits(x, Tensor::zeros({2, 16, 32, 1})),
+                       doctest::Contains("masked_logits: mask (2, 16, 32, 1)"), Error);
   CHECK_THROWS_WITH_AS(frozen->masked_logits(x, Tensor::zeros({2, 32, 31, 1})),
                        doctest::Contains("masked_logits: mask"), Error);
+}
+
+// The images are the same to the bit, and so is all that comes between them and the mask's gradient.
+TEST_CASE("a frozen classifier: a mask of 4x4 pixels a value is that mask repeated, in every type inside") {
+  for (const std::string arch : {"resnet50", "mobilenet_v1"})
+    for (const DType inside : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
+      if (inside == DType::bf16 && !kernels::device::has_bf16({})) continue;
+      CAPTURE(arch);
+      CAPTURE(name_of(inside));
+      const DType dtype = inside == DType::f64 ? DType::f64 : DType::f32;
+      const auto net = network(arch, dtype, 0.25);
+      set_compute_policy({.frozen = is_16_bit(inside) ? inside : DType::f32});
+      const auto frozen = freeze(*net, {.winograd = true, .gradient_scale = 0x1p16});
+      set_compute_policy({});
+      const Tensor x = images(3, 52, dtype);
+      const Tensor m = ops::sigmoid(Tensor::from(test::fill("frozen.m", {3, 13, 13, 1}), {3, 13, 13, 1}).to(dtype));
+      const Tensor dy = Tensor::from(test::fill("frozen.dy", {6, 7}), {6, 7}).to(dtype);
+      for (Classifier* const judge : {frozen.get(), net.get()}) {
+        const auto answer = [&](const Tensor& mask) {
+          Tensor leaf = mask.detach();
+          leaf.set_requires_grad(true);
+          const Tensor logits = judge->masked_logits(x, leaf);
+          backward(logits, dy);
+          CHECK(leaf.grad().shape() == mask.shape());
+          return std::pair(logits.to(DType::f64).to_vector<double>(), test::block_sums(leaf.grad(), mask.size(1) / 13));
+        };
+        const auto [logits, dm] = answer(m);
+        const auto [want_logits, want_dm] = answer(ops::resize_nearest(m, 52, 52));
+        CHECK(logits == want_logits);
+        const test::Difference d = test::compare_max(dm, want_dm, dtype == DType::f64 ? 1e-13 : 1e-5);
+        CHECK_MESSAGE(d.ok, d.message);
+      }
+    }
 }
 
 // The cache that FreezeOptions asks for decides how many images go together, never what comes out.

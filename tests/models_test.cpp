@@ -215,6 +215,51 @@ TEST_CASE("masker: tap 0 beside others takes target areas and class ids, which t
   }
 }
 
+TEST_CASE("masker: the coarse mask is the mask before it is repeated, where it is repeated and nobody hooks it") {
+  const MaskerInput in = small_input();
+  const NoGrad no_grad;
+  const auto drawn = [&](const MaskerOptions& o, const MaskerInput& input, bool coarse, bool hook = false) {
+    Rng rng(1), noise(2);
+    Masker masker(o, rng);
+    int calls = 0;
+    if (hook)
+      masker.set_forward_hook([&](Module&, const Tensor& y) {
+        ++calls;
+        CHECK(y.size(1) == input.height);
+        return Tensor();
+      });
+    const Tensor mask = coarse ? masker.forward_coarse(input, &noise) : masker.forward(input, &noise);
+    CHECK(calls == (hook ? 1 : 0));
+    return mask;
+  };
+  MaskerOptions plain = small_options({0, 2, 4}), gumbel = plain, bilinear = plain;
+  gumbel.apply_gumbel = true, gumbel.gumbel_mode = GumbelMode::soft;
+  bilinear.bilinear = true;
+  for (const MaskerOptions& o : {plain, gumbel}) {
+    const Tensor coarse = drawn(o, in, true);
+    CHECK(coarse.shape() == Shape{3, 16, 16, 1});
+    CHECK(test::values_of(ops::resize_nearest(coarse, 64, 64)) == test::values_of(drawn(o, in, false)));
+  }
+  const auto whole = [&](const MaskerOptions& o, const MaskerInput& input, bool hook) {
+    CHECK(test::values_of(drawn(o, input, true, hook)) == test::values_of(drawn(o, input, false)));
+  };
+  whole(bilinear, in, false);
+  whole(plain, in, true);
+  MaskerInput other = in;
+  for (const auto& [height, width] : {std::pair{65, 64}, {64, 48}, {48, 64}, {8, 8}, {24, 24}}) {
+    other.height = height, other.width = width;
+    whole(plain, other, false);
+  }
+  // A factor alone does not say that nearest repeats: it computes indices in float.
+  CHECK(ops::nearest_repeats(56, 56, 224, 224) == 4);
+  CHECK(ops::nearest_repeats(7, 5, 21, 15) == 3);
+  CHECK(ops::nearest_repeats(7, 5, 7, 5) == 1);
+  CHECK(ops::nearest_repeats(2, 2, 82, 82) == 0);
+  const Tensor two = Tensor::from<float>({0, 1}, {1, 2, 1, 1});
+  CHECK(ops::resize_nearest(two, 82, 1).to_vector<float>()[41] == 0);
+  CHECK(ops::nearest_repeats(0, 5, 0, 5) == 0);
+}
+
 TEST_CASE("masker: masks have the image's size, also where it is odd, and lie in [0, 1]") {
   Rng rng(1);
   const auto net = make_classifier({.arch = "resnet18", .classes = 3, .width = 0.125}, rng);

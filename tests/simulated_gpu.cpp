@@ -363,14 +363,16 @@ void conv2d_fused_bwd_data(const Context& ctx, const Conv2d& d, const T* dy, con
 }
 
 template <class T>
-void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w,
-                     const wide_t<T>* x, wide_t<T>* dm) {
-  if constexpr (std::is_same_v<T, double>) return shared::conv2d_bwd_mask<cpu::Exec>(ctx, d, dy_in, dy_out, w, x, dm);
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const T* dy_in, const T* dy_out,
+                     const T* w, const wide_t<T>* x, wide_t<T>* dm) {
+  if constexpr (std::is_same_v<T, double>)
+    return shared::conv2d_bwd_mask<cpu::Exec>(ctx, d, scale, dy_in, dy_out, w, x, dm);
   std::vector<T> difference = room<T>(d.n * d.p * d.q * d.k), dx = room<T>(d.n * d.h * d.w * d.c);
   shared::add_scaled<cpu::Exec>(ctx, static_cast<std::int64_t>(difference.size()), 1.0, dy_in, -1.0, dy_out,
                                 difference.data());
   shared::conv2d_bwd_data<cpu::Exec>(ctx, d, difference.data(), w, dx.data());
-  shared::mask_of_data<cpu::Exec>(ctx, d.n * d.h * d.w, d.c, x, static_cast<const T*>(dx.data()), dm);
+  shared::mask_of_data<cpu::Exec>(ctx, {d.n * (d.h / scale), d.w / scale, scale}, d.c, x,
+                                  static_cast<const T*>(dx.data()), dm);
 }
 
 }  // namespace body

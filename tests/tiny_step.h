@@ -18,7 +18,7 @@ struct TinyStep {
   std::unique_ptr<TrainStep> step;
   Rng draws{3};
 
-  explicit TinyStep(const TrainOptions& o, Device device = {}) : options(o) {
+  explicit TinyStep(const TrainOptions& o, Device device = {}, DType dtype = DType::f32) : options(o) {
     set_threads(1);  // more are no help to so little work
     Rng rng(5);
     classifier = make_classifier({"resnet18", 3, 0.125}, rng);
@@ -28,9 +28,13 @@ struct TinyStep {
     m.add_prob_layers = o.add_prob_layers;
     m.add_class_ids = o.add_class_ids;
     m.classes = 3;
+    m.bilinear = o.upsample == "bilinear";
+    m.apply_gumbel = o.apply_gumbel;
     masker = std::make_unique<Masker>(m, rng);
-    classifier->to(device);
-    masker->to(device);
+    for (Module* const module : {static_cast<Module*>(classifier.get()), static_cast<Module*>(masker.get())}) {
+      module->to(dtype);
+      module->to(device);
+    }
     sgd = std::make_unique<Sgd>(classifier->parameters(), o.lr, o.momentum, o.weight_decay);
     adam = std::make_unique<Adam>(masker->parameters(), o.lr_casme, o.weight_decay);
     step = std::make_unique<TrainStep>(options, *classifier, *masker, *sgd, *adam);

@@ -75,9 +75,13 @@ class Cases {
           kernels::conv2d_fused_bwd_data(ctx, d, a.x(i), a.weights(), nullptr, gated ? a.gates() : nullptr, a.y());
         },
         use.gated ? number(kernels::bit_bytes(nx)) : 0);
-    if (d.c == 3)  // the first: its way back ends at the mask
-      add("conv2d_bwd_mask", shape, use.count, flops, traffic + number(ny + d.n * d.h * d.w),
-          [=, &a](int i) { kernels::conv2d_bwd_mask(ctx, d, a.x(i), a.other(i), a.weights(), a.x(i), a.y()); });
+    if (d.c == 3) {  // the first: its way back ends at the mask
+      const kernels::MaskCells m = mask_cells();
+      add("conv2d_bwd_mask", str(shape, ", mask ", d.h / m.scale, "x", m.w), use.count, flops,
+          traffic + number(ny + m.rows * m.w), [=, &a](int i) {
+            kernels::conv2d_bwd_mask(ctx, d, m.scale, a.x(i), a.other(i), a.weights(), a.x(i), a.y());
+          });
+    }
   }
 
   void norms(const NetworkShapes::Norm& norm) {
@@ -137,28 +141,38 @@ class Cases {
         [=, &a](int i) { kernels::entropy_fwd(ctx, n, classes, a.x(i), a.y()); });
   }
 
+  // The mask as the training step has it: of the finest tap's size where the image's is a multiple of that.
+  kernels::MaskCells mask_cells() const {
+    const int64_t n = shapes_.batch, side = shapes_.side;
+    int64_t scale = 0;
+    if (!shapes_.taps.empty()) scale = ops::nearest_repeats(shapes_.taps[0].h, shapes_.taps[0].w, side, side);
+    if (scale == 0) scale = 1;
+    return {n * (side / scale), side / scale, scale};
+  }
+
   // What stands around the classifier: the image masked, masks and taps resized, the mask's total variation.
   void masks() {
     KernelArena& a = arena_;
     const kernels::Context ctx = ctx_;
-    const int64_t n = shapes_.batch, side = shapes_.side, pixels = n * side * side;
-    const double p = number(pixels);
-    const std::string image = str(n, "x", side, "x", side, "x3");
+    const kernels::MaskCells m = mask_cells();
+    const int64_t n = shapes_.batch, side = shapes_.side;
+    const double p = number(n * side * side), values = number(m.rows * m.w);
+    const std::string shape = str(n, "x", m.w, "x", m.w), image = str(n, "x", side, "x", side, "x3, mask ", shape);
     const kernels::Side out = kernels::Side::out;
-    add("mask_mix_fwd", image, 2, 6 * p, 7 * p,
-        [=, &a](int i) { kernels::mask_mix_fwd(ctx, pixels, 3, out, a.x(i), a.other(i), nullptr, a.y()); });
-    add("mask_mix_bwd", image + ", mask alone", 2, 6 * p, 7 * p, [=, &a](int i) {
-      kernels::mask_mix_bwd(ctx, pixels, 3, out, a.x(i), a.other(i), nullptr, a.x(i + 1), nullptr, a.y(), nullptr);
+    add("mask_mix_fwd", image, 2, 6 * p, 6 * p + values,
+        [=, &a](int i) { kernels::mask_mix_fwd(ctx, m, 3, out, a.x(i), a.other(i), nullptr, a.y()); });
+    add("mask_mix_bwd", image + " alone", 2, 6 * p, 6 * p + values, [=, &a](int i) {
+      kernels::mask_mix_bwd(ctx, m, 3, out, a.x(i), a.other(i), nullptr, a.x(i + 1), nullptr, a.y(), nullptr);
     });
-    add("total_variation_fwd", str(n, "x", side, "x", side), 2, 6 * p, p,
-        [=, &a](int i) { kernels::total_variation_fwd(ctx, n, side, side, 0.3, a.x(i), a.y()); });
+    add("total_variation_fwd", shape, 2, 6 * values, values,
+        [=, &a](int i) { kernels::total_variation_fwd(ctx, n, m.w, m.w, 0.3, a.x(i), a.y()); });
     if (shapes_.taps.empty()) return;
     const NetworkShapes::Tap fine = shapes_.taps.front(), coarse = shapes_.taps.back();
     const kernels::Resize2d up{n, fine.h, fine.w, 1, side, side};
     const double small = number(n * fine.h * fine.w);
     add("resize_nearest_fwd", str(n, "x", fine.h, "x", fine.w, " -> ", side, "x", side), 1, 0, small + p,
         [=, &a](int i) { kernels::resize_nearest_fwd(ctx, up, a.x(i), a.y()); });
-    add("resize_nearest_bwd", str(n, "x", side, "x", side, " -> ", fine.h, "x", fine.w), 1, p, small + p,
+    add("resize_nearest_bwd", str(n, "x", side, "x", side, " -> ", fine.h, "x", fine.w), 0, p, small + p,
         [=, &a](int i) { kernels::resize_nearest_bwd(ctx, up, a.x(i), a.y()); });
     constexpr int64_t reduced = 64;  // channels of a tap in the masker
     const kernels::Resize2d tap{n, coarse.h, coarse.w, reduced, fine.h, fine.w};

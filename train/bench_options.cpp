@@ -31,14 +31,16 @@ OptionTable make_table() {
   table.add("arch", &B::arch, "the classifier").one_of(classifier_archs());
   table.add("width", &B::width, "factor on all channel counts").above(0).most = 8;
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
-  table.add("fuse", &B::fuse, "run a fixed classifier (fix, infer) as one operation; false: layer by layer");
+  table.add("fuse", &B::fuse,
+            "run a fixed classifier (fix, infer) as one operation, with the masks of fix and ca at the masker's "
+            "resolution; false: layer by layer, masks at the image's");
   table.add("winograd", &B::winograd, "mode ca, fuse and kernels: let 3x3 convolutions run by Winograd's algorithm");
   table.add("cuda_graph", &B::cuda_graph, "step, modes fix and ca on a GPU: as a CUDA graph, not kernel by kernel");
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
   table
       .add("gradient", &B::gradient,
-           "step: file for the first step's mask and the gradient with respect to it (infer: mask and logits), as "
-           "safetensors")
+           "step: file for the first step's mask and the gradient with respect to it, at the masker's resolution with "
+           "fuse (infer: mask and logits), as safetensors")
       .placeholder("FILE")
       .or_none();
   table.add("only", &B::only, "kernels: those whose name contains this").placeholder("TEXT").or_none();

@@ -38,7 +38,8 @@ struct StepBenchmark {
 // that no step sees what the last one left in the caches. Labels are what the classifier (in evaluation mode, float32)
 // says of every other image, and the class after it for the others. options.warmup steps of each kind come first, then
 // options.steps of each are timed, the kinds in turn. options.gradient names a file for the first step's mask and the
-// gradient of the masker's loss with respect to it (infer: mask and logits), as safetensors.
+// gradient of the masker's loss with respect to it (infer: mask and logits), as safetensors: coarse with options.fuse,
+// as TrainStep::mask_observer says.
 StepBenchmark benchmark_step(const BenchOptions& options, Device device);
 
 inline constexpr std::int64_t bench_input_sets = 3;

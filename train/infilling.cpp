@@ -18,7 +18,10 @@ Infilling::Infilling(const TrainOptions& options, Infiller* infiller, Optimizer*
 Tensor Infilling::apply(MaskSide side, const Tensor& images, const Tensor& mask, Rng& draws, bool update) {
   const bool in = side == MaskSide::in;
   if (!wanted(side)) return in ? ops::mask_in(images, mask) : ops::mask_out(images, mask);
-  const InfillerInput input{images, mask.detach(), side};
+  // An infiller wants the mask at the image's size.
+  const bool coarse = ops::mask_scale(images, mask) > 1;
+  const Tensor seen = mask.detach();
+  const InfillerInput input{images, coarse ? ops::resize_nearest(seen, images.size(1), images.size(2)) : seen, side};
   Tensor generated;
   if (update && optimizer_) {
     infiller_->train();

@@ -20,7 +20,8 @@ class Infilling {
 
   bool wanted() const { return in_ || out_; }  // of any side
 
-  // What the classifier sees of one side: masked, and infilled where the options say so. No gradient reaches the
+  // What the classifier sees of one side: masked, and infilled where the options say so. The mask may be coarser than
+  // the images (ops::mask_in); the infiller gets it at their size. No gradient reaches the
   // infiller or, through the generated image, the mask. `update`: within a training step.
   Tensor apply(MaskSide side, const Tensor& images, const Tensor& mask, Rng& draws, bool update);
 

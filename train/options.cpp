@@ -74,7 +74,8 @@ OptionTable make_table() {
   table.add(
       "fuse", &T::fuse,
       "run a fixed classifier (FIX, and the earlier ones of zoo_mode historic) as one operation with its norms folded "
-      "in; false: layer by layer, the same up to rounding");
+      "in, and keep the masks of a step at the masker's resolution; false: layer by layer, masks at the image's, the "
+      "same up to rounding");
   table.add("winograd", &T::winograd,
             "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
   table

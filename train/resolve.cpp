@@ -160,8 +160,6 @@ void resolve(TrainOptions& options, OptionValues& values) {
   check_effect(values, kl, {"class_weights"}, "neither side has the kldivergence criterion");
   check_masker(options, values);
   check_infilling(options, values);
-  check_effect(values, options.fixed_classifier || options.zoo_mode == "historic", {"fuse"},
-               "the classifier is trained");
   check_effect(values, options.fuse || !options.fixed_classifier, {"winograd"}, "--fuse is false");
   PEN_CHECK_AS(usage, !options.is_16_bit() || !options.fixed_classifier || options.fuse, "--precision ",
                options.precision, " with --fixed_classifier is for its frozen form, and --fuse is false");

@@ -13,10 +13,10 @@
 namespace pen {
 namespace {
 
-// mask_avg, mask_std, mask_entropy, mask_tv. A batch of one image has no mask_std: NaN, which is null in JSON and left
-// out of means.
-void log_mask(const Tensor& mask, LateLog& log) {
-  log.add({"mask_avg", "mask_std", "mask_entropy", "mask_tv"}, {ops::mask_statistics(mask.detach())},
+// mask_avg, mask_std, mask_entropy, mask_tv of the masks at the images' size. A batch of one image has no mask_std:
+// NaN, which is null in JSON and left out of means.
+void log_mask(const Tensor& mask, std::int64_t scale, LateLog& log) {
+  log.add({"mask_avg", "mask_std", "mask_entropy", "mask_tv"}, {ops::mask_statistics(mask.detach(), scale)},
           [](const LateLog::Elements& e) {
             std::vector<MaskStatistics> images;
             for (std::size_t i = 0; i + 2 < e[0].size(); i += 3) images.push_back({e[0][i], e[0][i + 1], e[0][i + 2]});
@@ -175,7 +175,7 @@ Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Te
   input.width = batch.images.size(2);
   input.p = p;
   if (options_.add_class_ids) input.class_ids = clean.labels;
-  return masker_.forward(input, &draws);
+  return options_.fuse ? masker_.forward_coarse(input, &draws) : masker_.forward(input, &draws);
 }
 
 void TrainStep::masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
@@ -208,8 +208,9 @@ TrainStep::Side TrainStep::side_of(MaskSide which, const StepBatch& batch, const
   Side side;
   side.prefix = in ? "masked_in___" : "masked_out___";
   const Tensor loss = ops::mean(ops::cross_entropy(logits, clean.labels));
-  CriterionResult result = (in ? *criterion_in_ : *criterion_out_)(
-      {mask, logits, loss, batch.labels, clean.labels, clean.predicted, clean.logits, p});
+  CriterionResult result =
+      (in ? *criterion_in_ : *criterion_out_)({mask, logits, loss, batch.labels, clean.labels, clean.predicted,
+                                               clean.logits, p, ops::mask_scale(batch.images, mask)});
   side.one_backward = (in ? *criterion_in_ : *criterion_out_).adds_to_masked_loss();
   side.classifier_loss = ops::affine(loss, o.weight, 0);
   side.masker_loss = ops::affine(result.total, o.weight, 0);
@@ -258,7 +259,7 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   const Tensor mask = make_mask(batch, clean, p, draws);
   Tensor seen = mask.detach();
   seen.set_requires_grad(true);
-  log_mask(mask, log);
+  log_mask(mask, ops::mask_scale(batch.images, mask), log);
 
   // 3. Whether the classifier also learns from the masked images, and which classifier looks at them.
   const bool skip = ca && draws.bernoulli(options_.prob_historic);
@@ -331,7 +332,7 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   log_accuracy("acc", clean.predicted, batch, log);
   const Tensor p = draw_areas(batch.images.size(0), draws, batch.images);
   const Tensor mask = make_mask(batch, clean, p, draws);
-  log_mask(mask, log);
+  log_mask(mask, ops::mask_scale(batch.images, mask), log);
   std::vector<Side> sides;
   Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
   masked_passes(batch, clean, mask, p, judge, draws, false, [&](std::vector<Side> taken) {

@@ -61,12 +61,15 @@ class TrainStep {
   // times its gradients until the update divides them.
   std::function<void(const char* stage)> observer;
   // Called with the mask and the gradient of the masker's loss with respect to it, before it goes through the masker.
+  // With options.fuse both are coarse (Masker::forward_coarse): (N,56,56,1) for images of 224 and a ResNet, a value of
+  // the gradient being the sum over the 4x4 pixels that the mask's value stands for.
   std::function<void(const Tensor& mask, const Tensor& gradient)> mask_observer;
 
  private:
   struct Clean;
   struct Side;
   Clean clean_pass(const StepBatch& batch, bool update);
+  // (N,S,S,1), or coarser by a whole factor, which ops::mask_scale finds again beside the images.
   Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
   // The sides that have a criterion, each handed to `take` (masked in first) as soon as it is there. Of a frozen judge
   // both are one batch; of another the second is made when the first has been taken, and its memory is free again.

@@ -3,8 +3,8 @@
 
     step.py --mode fix|ca|infer --variant eager|tuned [--precision fp32] [--device cpu] [--batch 8] [--steps 3] ...
 
-Prints one JSON line. --gradient FILE: also the mask of the first step and the gradient of the loss with respect to it,
-as safetensors. The first step of every program sees the same weights and images (fixed.py).
+Prints one JSON line. --gradient FILE: also the mask of the first step and the gradient of the loss with respect to it, at the
+resolution that the masker draws it at, as safetensors. The first step of every program sees the same weights and images (fixed.py).
 """
 import argparse
 import json
@@ -44,6 +44,15 @@ def arguments():
     p.add_argument("--threads", type=int, default=0, help="0: one for each core")
     p.add_argument("--gradient", metavar="FILE")
     return p.parse_args()
+
+
+def as_drawn(size, mask, gradient):
+    """A mask and its gradient at the image's size (n,1,S,S) as the masker drew them, where nearest repeats each value s x s times:
+    the gradient with respect to such a value is the sum over its pixels."""
+    first_tap = -(-size // 4)
+    s = size // first_tap if size % first_tap == 0 else 1
+    blocks = gradient.double().reshape(len(gradient), 1, size // s, s, size // s, s)
+    return {"mask": mask[:, :, ::s, ::s], "gradient": blocks.sum((3, 5))}
 
 
 def write_safetensors(path, tensors):
@@ -136,7 +145,7 @@ def main():
                 seconds[kind].append(time.perf_counter() - start)
             if turn == 0 and a.gradient:
                 found = {"mask": mask, "logits": logits} if a.mode == "infer" else \
-                    {"mask": steps.mask, "gradient": steps.gradient}
+                    as_drawn(a.input_size, steps.mask, steps.gradient)
                 write_safetensors(a.gradient, found)
             turn += 1
     medians = [statistics.median(s) for s in seconds.values()]

@@ -8,11 +8,13 @@
 #include "base/parallel.h"
 #include "kernels/cpu/dnnl_common.h"
 #include "kernels/kernels.h"
+#include "kernels/shared/math.inl"
 
 namespace pen::kernels::cpu {
 namespace {
 
-constexpr std::int64_t band = 32;    // image rows of one piece: fixed, so that the bits do not depend on the threads
+// Image rows of one piece, less what is no whole cell: fixed, so that the bits do not depend on the threads.
+constexpr std::int64_t band = 32;
 constexpr std::int64_t chunk = 512;  // windows of one product: their patches stay in the cache
 
 // (K,C,R,S) -> (K,R,S,C): a row is what one channel has in a patch of pixels.
@@ -56,8 +58,8 @@ struct Room {
 };
 
 template <class T>
-void one_band(const Conv2d& d, const T* dy_in, const T* dy_out, const float* w, const float* x, std::int64_t n,
-              std::int64_t top, std::int64_t bottom, Room& room, float* dm) {
+void one_band(const Conv2d& d, std::int64_t scale, const T* dy_in, const T* dy_out, const float* w, const float* x,
+              std::int64_t n, std::int64_t top, std::int64_t bottom, Room& room, float* dm) {
   const std::int64_t patch = d.r * d.s * d.c, reach = (d.r - 1) * d.dilation;
   std::fill(room.rows.begin(), room.rows.end(), 0.0f);
   // The windows that read these rows: p stride - pad <= bottom - 1 and p stride - pad + reach >= top.
@@ -76,36 +78,41 @@ void one_band(const Conv2d& d, const T* dy_in, const T* dy_out, const float* w, 
       add_patch(d, room.patches.data() + i * patch, (o + i) / d.q, (o + i) % d.q, top, bottom, room.rows.data());
   }
   const std::int64_t pixel = (n * d.h + top) * d.w;
-  for (std::int64_t i = 0; i < (bottom - top) * d.w; ++i) {
+  const MaskCells cells{(bottom - top) / scale, d.w / scale, scale};
+  for (std::int64_t cell = 0; cell < cells.rows * cells.w; ++cell) {
     float sum = 0;
-    for (std::int64_t c = 0; c < d.c; ++c)
-      sum += room.rows[static_cast<std::size_t>(i * d.c + c)] * x[(pixel + i) * d.c + c];
-    dm[pixel + i] = sum;
+    shared::each_pixel(cells, cell, [&](std::int64_t i) {
+      for (std::int64_t c = 0; c < d.c; ++c)
+        sum += room.rows[static_cast<std::size_t>(i * d.c + c)] * x[(pixel + i) * d.c + c];
+    });
+    dm[pixel / (scale * scale) + cell] = sum;
   }
 }
 
 template <class T>
-void backward_mask(const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const float* x, float* dm) {
+void backward_mask(const Conv2d& d, std::int64_t scale, const T* dy_in, const T* dy_out, const T* w, const float* x,
+                   float* dm) {
   PEN_CHECK(d.groups == 1, "conv2d_bwd_mask: ", d.groups, " groups");
   const std::vector<float> weights = by_patch(d, w);
-  const std::int64_t bands = (d.h + band - 1) / band;
+  const std::int64_t high = std::max<std::int64_t>(band / scale, 1) * scale;  // whole cells
+  const std::int64_t bands = (d.h + high - 1) / high;
   parallel_for(d.n * bands, 1, [&](std::int64_t begin, std::int64_t end) {
     Room room{std::vector<float>(static_cast<std::size_t>(chunk * d.k)),
               std::vector<float>(static_cast<std::size_t>(chunk * d.r * d.s * d.c)),
-              std::vector<float>(static_cast<std::size_t>(band * d.w * d.c))};
+              std::vector<float>(static_cast<std::size_t>(high * d.w * d.c))};
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t top = i % bands * band;
-      one_band(d, dy_in, dy_out, weights.data(), x, i / bands, top, std::min(top + band, d.h), room, dm);
+      const std::int64_t top = i % bands * high;
+      one_band(d, scale, dy_in, dy_out, weights.data(), x, i / bands, top, std::min(top + high, d.h), room, dm);
     }
   });
 }
 
 }  // namespace
 
-#define PEN_DEFINE(T)                                                                                                \
-  void conv2d_bwd_mask(const Context&, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const float* x, \
-                       float* dm) {                                                                                  \
-    backward_mask(d, dy_in, dy_out, w, x, dm);                                                                       \
+#define PEN_DEFINE(T)                                                                                        \
+  void conv2d_bwd_mask(const Context&, const Conv2d& d, std::int64_t scale, const T* dy_in, const T* dy_out, \
+                       const T* w, const float* x, float* dm) {                                              \
+    backward_mask(d, scale, dy_in, dy_out, w, x, dm);                                                        \
   }
 PEN_DEFINE(float)
 PEN_DEFINE(bf16)
@@ -113,9 +120,9 @@ PEN_DEFINE(f16)
 #undef PEN_DEFINE
 
 // Double is for checks: it runs the plain loops.
-void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const double* dy_in, const double* dy_out, const double* w,
-                     const double* x, double* dm) {
-  ref::conv2d_bwd_mask(ctx, d, dy_in, dy_out, w, x, dm);
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const double* dy_in, const double* dy_out,
+                     const double* w, const double* x, double* dm) {
+  ref::conv2d_bwd_mask(ctx, d, scale, dy_in, dy_out, w, x, dm);
 }
 
 }  // namespace pen::kernels::cpu

@@ -267,8 +267,8 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
 
 // The difference and its data gradient are of T: in 16 bit both are rounded.
 template <class T>
-void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const wide_t<T>* x,
-                   wide_t<T>* dm) {
+void backward_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const T* dy_in, const T* dy_out, const T* w,
+                   const wide_t<T>* x, wide_t<T>* dm) {
   Libraries libraries(ctx);
   if (d.n == 0) return;
   const std::int64_t from = d.n * d.p * d.q * d.k, pixels = d.n * d.h * d.w;
@@ -279,8 +279,8 @@ void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T*
   const Weights<T> weights(libraries, ctx, d, w);
   buffers.y = difference.as<T>(), buffers.w = weights.get(), buffers.out = dx.as<T>();
   if (!run_plan(libraries, ctx, spec_of<T>(ctx, d, ConvKind::data), buffers))
-    return own::conv2d_bwd_mask<T>(ctx, d, dy_in, dy_out, w, x, dm);
-  own::mask_of_data<T>(ctx, pixels, d.c, x, dx.as<T>(), dm);
+    return own::conv2d_bwd_mask<T>(ctx, d, scale, dy_in, dy_out, w, x, dm);
+  own::mask_of_data<T>(ctx, {d.n * (d.h / scale), d.w / scale, scale}, d.c, x, dx.as<T>(), dm);
 }
 
 // cuDNN 9 has no engine from 16 bit to float32 here: in 16 bit its gradient, of sums in float32, is rounded before it
@@ -322,10 +322,10 @@ PEN_LEARN(bf16)
 PEN_LEARN(f16)
 #undef PEN_LEARN
 
-#define PEN_MASK(T)                                                                                      \
-  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, \
-                       const wide_t<T>* x, wide_t<T>* dm) {                                              \
-    named("conv2d_bwd_mask", [&] { backward_mask<T>(ctx, d, dy_in, dy_out, w, x, dm); });                \
+#define PEN_MASK(T)                                                                                              \
+  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const T* dy_in, const T* dy_out, \
+                       const T* w, const wide_t<T>* x, wide_t<T>* dm) {                                          \
+    named("conv2d_bwd_mask", [&] { backward_mask<T>(ctx, d, scale, dy_in, dy_out, w, x, dm); });                 \
   }
 PEN_MASK(float)
 PEN_MASK(bf16)
@@ -333,9 +333,9 @@ PEN_MASK(f16)
 #undef PEN_MASK
 
 // Double is for checks: our own kernels.
-void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const double* dy_in, const double* dy_out, const double* w,
-                     const double* x, double* dm) {
-  named("conv2d_bwd_mask", [&] { own::conv2d_bwd_mask(ctx, d, dy_in, dy_out, w, x, dm); });
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const double* dy_in, const double* dy_out,
+                     const double* w, const double* x, double* dm) {
+  named("conv2d_bwd_mask", [&] { own::conv2d_bwd_mask(ctx, d, scale, dy_in, dy_out, w, x, dm); });
 }
 void conv2d_fwd(const Context& ctx, const Conv2d& d, const double* x, const double* w, const double* b, double* y) {
   named("conv2d_fwd", [&] { own::conv2d_fwd(ctx, d, x, w, b, y); });

@@ -39,14 +39,14 @@ void add_and_gate(const Context& ctx, std::int64_t n, double slope, const Sums* 
   shared::add_and_gate<Exec, real>(ctx, n, slope, sums, residual, open, dx);
 }
 template <class real>
-void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, const real* dy_out, const real* w,
-                     const wide_t<real>* x, wide_t<real>* dm) {
-  shared::conv2d_bwd_mask<Exec>(ctx, d, dy_in, dy_out, w, x, dm);
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const real* dy_in, const real* dy_out,
+                     const real* w, const wide_t<real>* x, wide_t<real>* dm) {
+  shared::conv2d_bwd_mask<Exec>(ctx, d, scale, dy_in, dy_out, w, x, dm);
 }
 template <class real>
-void mask_of_data(const Context& ctx, std::int64_t pixels, std::int64_t c, const wide_t<real>* x, const real* dx,
+void mask_of_data(const Context& ctx, const MaskCells& d, std::int64_t c, const wide_t<real>* x, const real* dx,
                   wide_t<real>* dm) {
-  shared::mask_of_data<Exec>(ctx, pixels, c, x, dx, dm);
+  shared::mask_of_data<Exec>(ctx, d, c, x, dx, dm);
 }
 template <class real>
 void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
@@ -64,17 +64,18 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
                                        const wide_t<T>*, const T*, bool, T*, std::uint8_t*);            \
   template void add_and_gate<T, Sums>(const Context&, std::int64_t, double, const Sums*, const T*,      \
                                       const std::uint8_t*, T*);
-#define PEN_OWN16(T)                                                                                                 \
-  PEN_AFTER(T, T)                                                                                                    \
-  template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, wide_t<T>*);              \
-  template void conv2d_bwd_data<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*);                   \
-  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*, Accum);          \
-  template void conv2d_bwd_mask<T>(const Context&, const Conv2d&, const T*, const T*, const T*, const wide_t<T>*,    \
-                                   wide_t<T>*);                                                                      \
-  template void mask_of_data<T>(const Context&, std::int64_t, std::int64_t, const wide_t<T>*, const T*, wide_t<T>*); \
-  template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                             \
-  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*);    \
-  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*,        \
+#define PEN_OWN16(T)                                                                                              \
+  PEN_AFTER(T, T)                                                                                                 \
+  template void conv2d_fwd<T>(const Context&, const Conv2d&, const T*, const T*, const T*, wide_t<T>*);           \
+  template void conv2d_bwd_data<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*);                \
+  template void conv2d_bwd_weight<T>(const Context&, const Conv2d&, const T*, const T*, wide_t<T>*, Accum);       \
+  template void conv2d_bwd_mask<T>(const Context&, const Conv2d&, std::int64_t, const T*, const T*, const T*,     \
+                                   const wide_t<T>*, wide_t<T>*);                                                 \
+  template void mask_of_data<T>(const Context&, const MaskCells&, std::int64_t, const wide_t<T>*, const T*,       \
+                                wide_t<T>*);                                                                      \
+  template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                          \
+  template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*); \
+  template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*,     \
                                           wide_t<T>*, Accum);
 PEN_OWN16(float)
 PEN_OWN16(double)

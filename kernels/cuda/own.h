@@ -27,10 +27,10 @@ void add_and_gate(const Context& ctx, std::int64_t n, double slope, const Sums* 
 
 // The mask's gradient (kernels.def) without a library, and from a library's data gradient of dy_in - dy_out.
 template <class real>
-void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, const real* dy_out, const real* w,
-                     const wide_t<real>* x, wide_t<real>* dm);
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, const real* dy_in, const real* dy_out,
+                     const real* w, const wide_t<real>* x, wide_t<real>* dm);
 template <class real>
-void mask_of_data(const Context& ctx, std::int64_t pixels, std::int64_t c, const wide_t<real>* x, const real* dx,
+void mask_of_data(const Context& ctx, const MaskCells& d, std::int64_t c, const wide_t<real>* x, const real* dx,
                   wide_t<real>* dm);
 
 // Weights from ours (K,C,area) to cuDNN's (K,area,C) and back.

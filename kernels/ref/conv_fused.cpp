@@ -49,20 +49,19 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
 }
 
 template <class T>
-void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w, const wide_t<T>* x,
-                   wide_t<T>* dm) {
+void backward_mask(const Context& ctx, const Conv2d& d, int64_t scale, const T* dy_in, const T* dy_out, const T* w,
+                   const wide_t<T>* x, wide_t<T>* dm) {
   std::vector<wide_t<T>> in(static_cast<std::size_t>(size_of_x(d))), out(in.size());
   const auto weights = widened(size_of_w(d), w);
   ref::conv2d_bwd_data(ctx, d, widened(size_of_y(d), dy_in).data(), weights.data(), in.data());
   ref::conv2d_bwd_data(ctx, d, widened(size_of_y(d), dy_out).data(), weights.data(), out.data());
-  for (int64_t i = 0; i < d.n * d.h * d.w; ++i) {
-    double sum = 0;
-    for (int64_t c = 0; c < d.c; ++c) {
-      const auto at = static_cast<std::size_t>(i * d.c + c);
-      sum += (static_cast<double>(in[at]) - static_cast<double>(out[at])) * static_cast<double>(x[i * d.c + c]);
-    }
-    dm[i] = static_cast<wide_t<T>>(sum);
+  std::vector<double> sums(static_cast<std::size_t>(d.n * (d.h / scale) * (d.w / scale)));
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const auto pixel = static_cast<int64_t>(i) / d.c, row = pixel / d.w, col = pixel % d.w;
+    sums[static_cast<std::size_t>(row / scale * (d.w / scale) + col / scale)] +=
+        (static_cast<double>(in[i]) - static_cast<double>(out[i])) * static_cast<double>(x[i]);
   }
+  for (std::size_t i = 0; i < sums.size(); ++i) dm[i] = static_cast<wide_t<T>>(sums[i]);
 }
 
 }  // namespace
@@ -76,9 +75,9 @@ void backward_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T*
                              const std::uint8_t* open, T* dx) {                                               \
     backward_data(ctx, d, dy, w, residual, open, dx);                                                         \
   }                                                                                                           \
-  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const T* dy_in, const T* dy_out, const T* w,      \
-                       const wide_t<T>* x, wide_t<T>* dm) {                                                   \
-    backward_mask(ctx, d, dy_in, dy_out, w, x, dm);                                                           \
+  void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, int64_t scale, const T* dy_in, const T* dy_out,   \
+                       const T* w, const wide_t<T>* x, wide_t<T>* dm) {                                       \
+    backward_mask(ctx, d, scale, dy_in, dy_out, w, x, dm);                                                    \
   }
 PEN_DEFINE(float)
 PEN_DEFINE(double)

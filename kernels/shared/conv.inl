@@ -109,41 +109,46 @@ void add_and_gate(const Context& ctx, index_t n, double slope, const Sums* sums,
   });
 }
 
-// dm = sum over channels of x * (the data gradient of dy_in - dy_out), see kernels.def.
+// dm = sum over channels and a cell's pixels of x * (the data gradient of dy_in - dy_out), see kernels.def.
 template <class Exec, class real>
-void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, const real* dy_in, const real* dy_out, const real* w,
-                     const wide_t<real>* x, wide_t<real>* dm) {
-  Exec(ctx).map(d.n * d.h * d.w, [=] PEN_HD(index_t i) {
-    const index_t v = i % d.w, h = i / d.w % d.h, n = i / d.w / d.h;
+void conv2d_bwd_mask(const Context& ctx, const Conv2d& d, index_t scale, const real* dy_in, const real* dy_out,
+                     const real* w, const wide_t<real>* x, wide_t<real>* dm) {
+  const MaskCells cells{d.n * (d.h / scale), d.w / scale, scale};
+  Exec(ctx).map(cells.rows * cells.w, [=] PEN_HD(index_t cell) {
     double sum = 0;
-    for (index_t r = 0; r < d.r; ++r) {
-      const index_t p = h + d.pad - r * d.dilation;
-      if (p < 0 || p % d.stride != 0 || p / d.stride >= d.p) continue;
-      for (index_t s = 0; s < d.s; ++s) {
-        const index_t q = v + d.pad - s * d.dilation;
-        if (q < 0 || q % d.stride != 0 || q / d.stride >= d.q) continue;
-        const index_t at = ((n * d.p + p / d.stride) * d.q + q / d.stride) * d.k;
-        for (index_t k = 0; k < d.k; ++k) {
-          double seen = 0;  // what channel k saw of this pixel
-          for (index_t c = 0; c < d.c; ++c)
-            seen += static_cast<double>(x[i * d.c + c]) * static_cast<double>(w[((k * d.c + c) * d.r + r) * d.s + s]);
-          sum += seen * (static_cast<double>(dy_in[at + k]) - static_cast<double>(dy_out[at + k]));
+    each_pixel(cells, cell, [&](index_t i) {
+      const index_t v = i % d.w, h = i / d.w % d.h, n = i / d.w / d.h;
+      for (index_t r = 0; r < d.r; ++r) {
+        const index_t p = h + d.pad - r * d.dilation;
+        if (p < 0 || p % d.stride != 0 || p / d.stride >= d.p) continue;
+        for (index_t s = 0; s < d.s; ++s) {
+          const index_t q = v + d.pad - s * d.dilation;
+          if (q < 0 || q % d.stride != 0 || q / d.stride >= d.q) continue;
+          const index_t at = ((n * d.p + p / d.stride) * d.q + q / d.stride) * d.k;
+          for (index_t k = 0; k < d.k; ++k) {
+            double seen = 0;  // what channel k saw of this pixel
+            for (index_t c = 0; c < d.c; ++c)
+              seen += static_cast<double>(x[i * d.c + c]) * static_cast<double>(w[((k * d.c + c) * d.r + r) * d.s + s]);
+            sum += seen * (static_cast<double>(dy_in[at + k]) - static_cast<double>(dy_out[at + k]));
+          }
         }
       }
-    }
-    dm[i] = static_cast<wide_t<real>>(sum);
+    });
+    dm[cell] = static_cast<wide_t<real>>(sum);
   });
 }
 
-// dm = sum over channels of x dx, where dx is the data gradient of dy_in - dy_out: the same from a library's
-// convolution.
+// dm = sum over channels and a cell's pixels of x dx, where dx is the data gradient of dy_in - dy_out: the same from a
+// library's convolution.
 template <class Exec, class real>
-void mask_of_data(const Context& ctx, index_t pixels, index_t c, const wide_t<real>* x, const real* dx,
+void mask_of_data(const Context& ctx, const MaskCells& d, index_t c, const wide_t<real>* x, const real* dx,
                   wide_t<real>* dm) {
-  Exec(ctx).map(pixels, [=] PEN_HD(index_t i) {
+  Exec(ctx).map(d.rows * d.w, [=] PEN_HD(index_t cell) {
     wide_t<real> sum = 0;
-    for (index_t k = i * c; k < (i + 1) * c; ++k) sum += x[k] * static_cast<wide_t<real>>(dx[k]);
-    dm[i] = sum;
+    each_pixel(d, cell, [&](index_t pixel) {
+      for (index_t k = pixel * c; k < (pixel + 1) * c; ++k) sum += x[k] * static_cast<wide_t<real>>(dx[k]);
+    });
+    dm[cell] = sum;
   });
 }
 

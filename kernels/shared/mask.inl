@@ -6,29 +6,32 @@
 namespace pen::kernels::shared {
 
 template <class Exec, class real>
-void mask_mix_fwd(const Context& ctx, index_t pixels, index_t c, Side side, const real* x, const real* m,
+void mask_mix_fwd(const Context& ctx, const MaskCells& d, index_t c, Side side, const real* x, const real* m,
                   const real* filling, real* y) {
   const bool in = side == Side::in;
-  Exec(ctx).grid(pixels, c, [=] PEN_HD(index_t r, index_t k) {
-    const index_t i = r * c + k;
-    const real kept = in ? m[r] : real(1) - m[r];
+  const index_t run = d.scale * c;
+  Exec(ctx).grid(d.rows * d.scale * d.w, run, [=] PEN_HD(index_t r, index_t k) {
+    const index_t i = r * run + k;
+    const real seen = m[cell_of_run(d, r)];
+    const real kept = in ? seen : real(1) - seen;
     y[i] = filling ? mix(x[i], filling[i], kept) : kept * x[i];
   });
 }
 
 template <class Exec, class real>
-void mask_mix_bwd(const Context& ctx, index_t pixels, index_t c, Side side, const real* x, const real* m,
+void mask_mix_bwd(const Context& ctx, const MaskCells& d, index_t c, Side side, const real* x, const real* m,
                   const real* filling, const real* dy, real* dx, real* dm, real* dfilling) {
   const bool in = side == Side::in;
-  Exec(ctx).map(pixels, [=] PEN_HD(index_t r) {
+  Exec(ctx).map(d.rows * d.w, [=] PEN_HD(index_t r) {
     const real kept = in ? m[r] : real(1) - m[r];
     real sum = 0;
-    for (index_t k = 0; k < c; ++k) {
-      const index_t i = r * c + k;
-      sum += dy[i] * (filling ? x[i] - filling[i] : x[i]);
-      if (dx) dx[i] = kept * dy[i];
-      if (dfilling) dfilling[i] = (real(1) - kept) * dy[i];
-    }
+    each_pixel(d, r, [&](index_t pixel) {
+      for (index_t i = pixel * c; i < (pixel + 1) * c; ++i) {
+        sum += dy[i] * (filling ? x[i] - filling[i] : x[i]);
+        if (dx) dx[i] = kept * dy[i];
+        if (dfilling) dfilling[i] = (real(1) - kept) * dy[i];
+      }
+    });
     if (dm) dm[r] = in ? sum : -sum;
   });
 }
@@ -68,7 +71,7 @@ void total_variation_bwd(const Context& ctx, index_t n, index_t h, index_t w, do
 }
 
 template <class Exec, class real>
-void mask_statistics(const Context& ctx, index_t n, index_t h, index_t w, const real* m, real* y) {
+void mask_statistics(const Context& ctx, index_t n, index_t h, index_t w, index_t scale, const real* m, real* y) {
   const Exec exec(ctx);
   const index_t area = h * w;
   exec.reduce(
@@ -81,7 +84,9 @@ void mask_statistics(const Context& ctx, index_t n, index_t h, index_t w, const 
         return v > 0 && v < 1 ? -v * std::log2(v) : 0.0;
       },
       [=] PEN_HD(index_t r, double sum) { y[3 * r + 1] = static_cast<real>(sum / double(area)); });
-  const double vertical = h > 1 ? 1.0 / double((h - 1) * w) : 0.0, horizontal = w > 1 ? 1.0 / double(h * (w - 1)) : 0.0;
+  // Of the pixels' differences those inside of a cell are zero and those between two cells occur `scale` times.
+  const double vertical = h > 1 ? 1.0 / double((h * scale - 1) * w) : 0.0,
+               horizontal = w > 1 ? 1.0 / double(h * (w * scale - 1)) : 0.0;
   exec.reduce(
       n, area,
       [=] PEN_HD(index_t r, index_t i) {

@@ -41,6 +41,29 @@ PEN_HD inline T mix(T image, T filling, T kept) {
   return filling + kept * (image - filling);
 }
 
+// a / b for what is not negative; a GPU divides 32 bits several times as fast as 64.
+PEN_HD inline index_t quotient(index_t a, index_t b) {
+  if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
+  return a / b;
+}
+
+// The cell that run r lies in; a run is what a row of pixels has of a cell: runs in order are the images.
+PEN_HD inline index_t cell_of_run(const MaskCells& d, index_t r) {
+  if (d.scale == 1) return r;
+  const index_t row = quotient(r, d.w);  // of pixels
+  return quotient(row, d.scale) * d.w + (r - row * d.w);
+}
+
+// Calls f(pixel) for the pixels of a cell, row by row.
+template <class F>
+PEN_HD inline void each_pixel(const MaskCells& d, index_t cell, F f) {
+  if (d.scale == 1) return f(cell);
+  const index_t row = quotient(cell, d.w), width = d.w * d.scale;
+  const index_t first = (row * width + (cell - row * d.w)) * d.scale;
+  for (index_t i = 0; i < d.scale; ++i)
+    for (index_t j = 0; j < d.scale; ++j) f(first + i * width + j);
+}
+
 // Element i of a field of bits (bit_bytes).
 PEN_HD inline bool bit_at(const std::uint8_t* bits, index_t i) { return bits[i / 8] >> (i % 8) & 1; }
 
