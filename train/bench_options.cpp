@@ -33,6 +33,7 @@ OptionTable make_table() {
   table.add("classes", &B::classes, "number of classes").between(1, 1e6);
   table.add("fuse", &B::fuse, "run a fixed classifier (fix, infer) as one operation; false: layer by layer");
   table.add("winograd", &B::winograd, "mode ca, fuse and kernels: let 3x3 convolutions run by Winograd's algorithm");
+  add_clean_ahead_option(table);
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
   table
       .add("gradient", &B::gradient,
@@ -90,6 +91,9 @@ void resolve(BenchOptions& options, OptionValues& values) {
   only_for(is("step") || is("kernels") || is("memory"), {"arch", "width", "classes", "warmup"});
   only_for(is("step") || is("memory"), {"fuse", "masker_use_layers"});
   only_for(is("step") || is("memory") || is("kernels"), {"winograd"});
+  only_for(is("step") || is("memory"), {"clean_ahead"});
+  rules::check_effect(values, !is("step") || (options.mode == "fix" && options.fuse), {"clean_ahead"},
+                      "it is for --mode fix with fuse");
   only_for(is("kernels"), {"only"});
   only_for(is("memory"), {"modes", "batches"});
   only_for(!is("memory") && !is("wsol"), {"batch_size"});

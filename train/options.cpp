@@ -77,6 +77,7 @@ OptionTable make_table() {
       "in; false: layer by layer, the same up to rounding");
   table.add("winograd", &T::winograd,
             "CA, and with fuse: let 3x3 convolutions run by Winograd's algorithm, fewer products and other roundings");
+  add_clean_ahead_option(table);
   add_loss_scale_option(table);
 
   table.group("Masker");

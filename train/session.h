@@ -45,6 +45,7 @@ struct SessionOptions {
   std::int64_t save_every_epochs = 1;  // epoch_NNN.chk; last.chk is written after every epoch
   std::int64_t save_every_steps = 0;   // last.chk also within an epoch; 0: never
   bool overfit_one_batch = false;
+  bool hand_next = false;    // steps are given the batch of the step after them, too; see TrainStep::queue
   bool json = false;         // figures on stdout, too
   std::int64_t classes = 0;  // labels must be below
   Device device;
@@ -52,7 +53,9 @@ struct SessionOptions {
 
 // The parts that differ. Figures whose name ends with "loss" have to stay finite.
 struct SessionHooks {
-  std::function<LateLog(const StepBatch&, std::int64_t epoch, std::int64_t step, Rng& draws)> train;
+  // next: of the step after this one, null where there is none in this epoch, or nobody wants it
+  std::function<LateLog(const StepBatch&, const StepBatch* next, std::int64_t epoch, std::int64_t step, Rng& draws)>
+      train;
   std::function<Figures(const StepBatch&, Rng& draws)> validate;  // null: no validation
   std::function<std::string(const Figures&)> line;                // the step in words, for the progress line
   std::function<void(Checkpoint&)> describe;                      // facts about the networks and options
@@ -77,6 +80,10 @@ class Session {
   enum class EpochEnd { complete, out_of_steps, interrupted };
   // A step that is queued and not yet logged.
   struct Queued;
+  // A batch of the loader, or what went wrong instead.
+  struct Loaded;
+  // Takes the batch of the step after the next one from the loader and, where there will be such a step, to the device.
+  Loaded load_ahead(std::int64_t batches_wanted);
   EpochEnd run_epoch(std::vector<Figures>& logs);
   void log_step(Queued queued, std::vector<Figures>& logs, log::Progress& progress);
   bool validation(Figures& means);  // false: interrupted
@@ -106,8 +113,8 @@ class Session {
 // this input size, because batch norm in training needs two values of each channel; else 1.
 std::int64_t least_batch(Classifier& classifier, std::int64_t input_size, const std::vector<int>& taps);
 
-// A loader's batch on the device, valid until the next. A label that the classifier does not have is a data error
-// naming the image.
+// A loader's batch on the device, valid as long as the uploader says. A label that the classifier does not have is a
+// data error naming the image.
 StepBatch to_device(const Batch& batch, Uploader& uploader, std::int64_t classes);
 
 }  // namespace pen
