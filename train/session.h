@@ -64,7 +64,8 @@ struct SessionHooks {
 };
 
 // Steps may overlap: on a GPU each is logged when the next one is queued (see LateLog), and before anything is saved,
-// an error is passed on or a run ends.
+// an error is passed on or a run ends. With hand_next a batch is loaded before the step in front of it is queued; what
+// goes wrong with it waits for its own turn, and a run that is saved in between goes on with it.
 //
 // Runs epochs until done, interrupted (Ctrl-C: finishes the step, saves) or a loss is no longer finite (an Error that
 // names the step, the images of the batch and the last checkpoint). A run that max_steps ends within an epoch is
