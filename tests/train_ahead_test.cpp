@@ -16,6 +16,7 @@
 #include "tests/simulated_gpu.h"
 #include "tests/tiny_step.h"
 #include "tests/training_runs.h"
+#include "train/session.h"
 #include "train/step.h"
 
 using namespace pen;
@@ -279,6 +280,61 @@ TEST_CASE("ahead: clean images of another size or type, or with a gradient, are 
   refused(learned);
   const auto none = frozen->masked_and_clean(x, mask, Tensor::zeros({0, 32, 32, 3}), {});
   CHECK(none.clean.logits.shape() == Shape{0, 3});
+}
+
+namespace {
+// Twelve steps of two epochs of 22 images, or fewer: what each step saw, and whether it was told of the next batch.
+struct Seen {
+  std::vector<std::vector<float>> images;
+  std::vector<bool> told;  // of the next batch
+};
+Seen watch(Device device, bool hand_next, std::int64_t max_steps) {
+  TinyStep n(fix_options(), device);
+  const ScratchFolder folder;
+  const Metadata list = Metadata::read(data().list);
+  const LimitedSource source(list, 22);
+  LoaderOptions l;
+  l.batch_size = 4, l.shuffle = true;
+  Loader loader(source, Transform::train(32), l);
+  SessionOptions o;
+  o.folder = folder.path();
+  o.epochs = 2, o.batch_size = 4, o.max_steps = max_steps, o.save_every_steps = 2, o.classes = 3;
+  o.hand_next = hand_next, o.device = device;
+  Seen seen;
+  Tensor said;
+  SessionHooks hooks;
+  hooks.train = [&](const StepBatch& batch, const StepBatch* next, std::int64_t, std::int64_t, Rng&) {
+    // The very tensor that the step before was told of, and what came up since has not changed it.
+    if (said.defined()) CHECK(said.handle() == batch.images.handle());
+    said = next ? next->images : Tensor();
+    seen.told.push_back(next != nullptr);
+    seen.images.push_back(batch.images.to_vector<float>());
+    LateLog log(device);
+    log.add("masked_total___loss", 1.0);
+    log.send();
+    return log;
+  };
+  hooks.line = [](const Figures&) { return std::string(); };
+  hooks.describe = [](Checkpoint&) {};
+  Session session(o, hooks, {.classifier = n.classifier.get(), .masker = n.masker.get()}, loader, nullptr, Rng(1));
+  CHECK(session.run() == RunEnd::finished);
+  return seen;
+}
+}  // namespace
+
+TEST_CASE("ahead: a session tells each step of the batch that the next one has, to the end of an epoch or a run") {
+  for (const Device device : {Device{}, gpu}) {
+    CAPTURE(name_of(device));
+    const Seen without = watch(device, false, 0), with = watch(device, true, 0), part = watch(device, true, 4);
+    CHECK(without.told == std::vector<bool>(12, false));
+    std::vector<bool> told(12, true);
+    told[5] = told[11] = false;
+    CHECK(with.told == told);
+    CHECK(part.told == std::vector<bool>{true, true, true, false});
+    CHECK(with.images == without.images);
+    CHECK(with.images[5].size() == 2 * 32 * 32 * 3);
+    CHECK(part.images == std::vector(with.images.begin(), with.images.begin() + 4));
+  }
 }
 
 // The last batch of an epoch has two images. Checkpoints, validation, a step that is the last, an unreadable image.
