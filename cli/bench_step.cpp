@@ -39,6 +39,7 @@ void bench_step(const BenchOptions& options, Device device) {
   json.field("width", options.width).field("input_size", options.input_size).field("classes", options.classes);
   json.field("masker_use_layers", options.masker_use_layers).field("batch", options.batch_size);
   json.field("fuse", options.fuse)
+      .field("clean_ahead", result.clean_ahead)
       .field("precision", options.precision)
       .field("steps", options.steps)
       .field("warmup", options.warmup);

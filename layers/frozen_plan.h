@@ -77,8 +77,15 @@ struct Pass {
   std::vector<Part> parts;
 };
 
+// The last images of a batch that go along with those that a backward concerns: they leave no record, and taps are
+// theirs alone. Only where the whole batch goes through a network at once.
+struct Along {
+  std::int64_t images = 0;
+  std::vector<bool> taps = {};  // by number: which are wanted; the others stay undefined
+};
+
 // Logits (N,classes) of x, which is let go after its last use. taps, pass: null where not wanted.
-Tensor frozen_forward(const FrozenPlan& plan, Tensor x, std::vector<Tensor>* taps, Pass* pass);
+Tensor frozen_forward(const FrozenPlan& plan, Tensor x, std::vector<Tensor>* taps, Pass* pass, const Along& along = {});
 
 // From d loss / d logits to d loss / d x.
 Tensor frozen_backward(const FrozenPlan& plan, const Pass& pass, Tensor dy);

@@ -96,6 +96,17 @@ std::unique_ptr<Classifier> recognise(const std::vector<NamedTensor>& state, con
 
 }  // namespace
 
+Classifier::MaskedAndClean Classifier::masked_and_clean(const Tensor& images, const Tensor& mask, const Tensor& clean,
+                                                        const std::vector<bool>& taps) {
+  MaskedAndClean out;
+  out.masked = masked_logits(images, mask);
+  const NoGrad no_grad;
+  out.clean = forward(clean);
+  for (std::size_t k = 0; k < out.clean.taps.size(); ++k)
+    if (k >= taps.size() || !taps[k]) out.clean.taps[k] = {};
+  return out;
+}
+
 std::vector<std::string> classifier_archs() {
   std::vector<std::string> out;
   for (const Known& k : known) out.emplace_back(k.name);

@@ -30,6 +30,14 @@ class Classifier : public Module {
   virtual Tensor masked_logits(const Tensor& images, const Tensor& mask) {
     return logits(ops::concat_batch({ops::mask_in(images, mask), ops::mask_out(images, mask)}));
   }
+  // masked_logits of images and mask and, in the same pass where that is faster, forward's answer to other images
+  // `clean` (M,S,S,3), without history. taps: by number, which are wanted of them; the others stay undefined.
+  struct MaskedAndClean {
+    Tensor masked;
+    ClassifierOutput clean;
+  };
+  virtual MaskedAndClean masked_and_clean(const Tensor& images, const Tensor& mask, const Tensor& clean,
+                                          const std::vector<bool>& taps);
   virtual std::vector<std::int64_t> tap_widths() const = 0;  // channels of each tap
   virtual std::int64_t classes() const = 0;
   // bf16 or f16 (of a float32 network, learning or not): activations and their gradients from the image to the mean

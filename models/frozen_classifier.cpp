@@ -24,6 +24,11 @@ class FrozenClassifier : public Classifier {
   Tensor masked_logits(const Tensor& images, const Tensor& mask) override {
     return network_.masked_logits(images, mask);
   }
+  MaskedAndClean masked_and_clean(const Tensor& images, const Tensor& mask, const Tensor& clean,
+                                  const std::vector<bool>& taps) override {
+    FrozenNetwork::MaskedAndClean out = network_.masked_and_clean(images, mask, clean, taps);
+    return {std::move(out.masked), {std::move(out.clean.logits), std::move(out.clean.taps)}};
+  }
   std::vector<std::int64_t> tap_widths() const override { return tap_widths_; }
   std::int64_t classes() const override { return classes_; }
   std::string arch() const override { return arch_; }

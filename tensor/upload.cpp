@@ -6,7 +6,9 @@
 
 namespace pen {
 
-Uploader::Uploader(Device device) : device_(device), slots_{Slot(device), Slot(device)} {}
+Uploader::Uploader(Device device, std::size_t in_use) : device_(device) {
+  for (std::size_t i = 0; i <= in_use; ++i) slots_.emplace_back(device);
+}
 
 Uploader::~Uploader() {
   for (Slot& slot : slots_) {
@@ -48,10 +50,10 @@ Tensor Uploader::send(std::size_t bytes, const std::function<void(std::uint8_t*)
                       const std::function<bool(const Tensor&)>& fits, Shape fresh, DType dtype) {
   void* const compute = kernels::device::stream(device_);
   void* const copies = kernels::device::copy_stream(device_);
-  // The batch before this one is in the other slot: what reads it is queued by now.
-  slots_[1 - next_].read.record(compute);
+  // The batch that goes out of use with this one is in the slot that comes next: what reads it is queued by now.
   Slot& slot = slots_[next_];
-  next_ = 1 - next_;
+  next_ = (next_ + 1) % slots_.size();
+  slots_[next_].read.record(compute);
   slot.copied.wait();
   if (!slot.tensor.defined() || !slot.tensor.unique() || !fits(slot.tensor)) {
     slot.tensor = Tensor::empty(std::move(fresh), dtype, device_);

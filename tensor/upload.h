@@ -1,8 +1,8 @@
 // Batches on their way to a device: staged in pinned memory, copied on a stream of their own while the device computes.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 
 #include "kernels/kernels.h"
@@ -10,22 +10,24 @@
 
 namespace pen {
 
-// Two slots take turns, each with pinned memory and a tensor on the device; both are kept between batches, so that a
-// steady step allocates nothing. The order that makes this safe:
-//   - a copy into a slot's tensor waits for everything that was queued on the compute stream when the batch after the
-//     slot's former one was asked for: the last reader of the former batch was among it;
+// Slots take turns, each with pinned memory and a tensor on the device; they are kept between batches, so that a steady
+// step allocates nothing. There is one more than batches that are in use at a time. The order that makes this safe:
+//   - a copy into a slot's tensor waits for everything that was queued on the compute stream when the last batch before
+//     it was asked for: the slot's former batch was out of use by then, and its last reader queued;
 //   - the compute stream waits for the copy before it runs what is queued after upload();
 //   - the CPU writes to a slot's pinned memory when its former copy has ended.
 // On the CPU a batch is one copy.
 class Uploader {
  public:
-  explicit Uploader(Device device);
+  // in_use: how many batches are, the newest included.
+  explicit Uploader(Device device, std::size_t in_use = 1);
   ~Uploader();
   Uploader(const Uploader&) = delete;
   Uploader& operator=(const Uploader&) = delete;
 
   // `count` values of the type as a tensor of the shape. `values` may change as soon as the call returns. The tensor
-  // must not be kept beyond the next upload; one that still is gets memory of its own, and the slot a new tensor.
+  // must not be kept beyond the `in_use`th upload after it; one that still is gets memory of its own, and the slot a
+  // new tensor.
   Tensor upload(const void* values, std::size_t count, Shape shape, DType dtype);
   // The same of bytes that `write` puts into the memory it is given. The tensor (of uint8) may be larger than `bytes`:
   // batches of changing sizes share memory of the largest so far.
@@ -44,7 +46,7 @@ class Uploader {
   Tensor send(std::size_t bytes, const std::function<void(std::uint8_t*)>& write,
               const std::function<bool(const Tensor&)>& fits, Shape fresh, DType dtype);
   Device device_;
-  std::array<Slot, 2> slots_;
+  std::deque<Slot> slots_;
   std::size_t next_ = 0;
 };
 

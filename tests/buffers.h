@@ -110,6 +110,9 @@ class Buffers : public Arena {
     zeros_are_right();
     return y;
   }
+  std::uint8_t* out_bytes(const std::string& name, std::int64_t n) {
+    return as<std::uint8_t>(add(name, DType::u8, n, Role::output));
+  }
   std::int64_t* out_ids(const std::string& name, std::int64_t n) {
     return as<std::int64_t>(add(name, DType::i64, n, Role::output));
   }
@@ -129,7 +132,7 @@ class Buffers : public Arena {
   // Outputs that may be null ("not wanted").
   real* optional(const std::string& name, std::int64_t n) { return wanted() ? out(name, n) : nullptr; }
   std::uint8_t* optional_bytes(const std::string& name, std::int64_t n) {
-    return wanted() ? as<std::uint8_t>(add(name, DType::u8, n, Role::output)) : nullptr;
+    return wanted() ? out_bytes(name, n) : nullptr;
   }
 
  private:

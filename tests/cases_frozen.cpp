@@ -121,6 +121,12 @@ void add_frozen_cases(Registry& reg) {
           const auto* dy = in_place ? dx : b.in("dy", n);
           return [=](const Context& ctx) { gate(ctx, n, slope, dy, open, dx); };
         });
+  for (const int64_t n : {0, 1, 37, 20000, 100003})
+    reg.add16("mark_positive", str(n), elementwise, [=](auto& b) -> Call {
+      const auto* y = b.in("y", n);
+      auto* positive = b.out_bytes("positive", bit_bytes(n));
+      return [=](const Context& ctx) { mark_positive(ctx, n, y, positive); };
+    });
   // In 16 bit beside the general cases of these kernels.
   reg.add16("sum_middle", "3x49x40, frozen", summed, [=](auto& b) -> Call {
     const auto* x = b.in("x", 3 * 49 * 40);

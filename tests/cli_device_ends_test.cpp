@@ -97,6 +97,36 @@ TEST_CASE("device: Ctrl-C on a GPU saves every step that was begun; the run goes
   CHECK(logged(lines_of("ctrl-c")) == logged(lines_of("no-ctrl-c")));
 }
 
+TEST_CASE("device: --clean_ahead on a GPU changes nothing of a run but what it takes") {
+  const Words both{
+      "--fixed_classifier", "--lambda_tv", "0.001",    "--mask_in_criterion", "crossentropy", "--limit", "22",
+      "--epochs",           "2",           "--do_val", "--val_json",          training().val};
+  const auto run = [&](const std::string& name, const Words& more) {
+    finish(simulated(), on("cuda", training().train(name, both + more)));
+  };
+  run("apart", {"--clean_ahead", "off"});
+  run("ahead", {});
+  run("ahead-part", {"--max_steps", "3", "--checkpoint_steps", "2"});
+  finish(simulated(), training().resume("ahead-part", {"--max_steps", "0"}));
+  for (const std::string name : {"ahead", "ahead-part"}) {
+    CAPTURE(name);
+    check_same(training().at("apart"), training().at(name));
+    CHECK(logged(lines_of("apart")) == logged(lines_of(name)));
+    CHECK(count_lines(lines_of(name)) == 12);
+  }
+  // What an image takes, as the run says before its first step: half as many more go through the network at once.
+  const auto each = [&](const std::string& name) {
+    const std::string log = slurp(training().at(name, "log.txt"));
+    const std::size_t at = log.find("memory: ");
+    REQUIRE(at != std::string::npos);
+    const std::string text = log.substr(log.find(" and ", at) + 5), words = text.substr(0, text.find(" an image"));
+    CAPTURE(words);
+    REQUIRE((contains(words, "bytes") || contains(words, "MiB")));
+    return std::stod(words) * (contains(words, "MiB") ? 1 << 20 : 1);
+  };
+  CHECK(each("ahead") > each("apart") + 32 * 32 * 3 * 4);  // at least the next image itself
+}
+
 TEST_CASE("device: --checkpoint_steps on a GPU changes nothing of a run") {
   const Words words = fix + Words{"--max_steps", "5"};
   finish(simulated(), on("cuda", training().train("saved", words + Words{"--checkpoint_steps", "2"})));

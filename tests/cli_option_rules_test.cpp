@@ -66,6 +66,9 @@ TEST_CASE("rules of score, explain, bench and fit-classifier") {
   CHECK(contains(bench({{"what", "step"}, {"path", "x"}}), "what is 'x' for?"));
   CHECK(contains(bench({{"what", "step"}, {"workers", "2"}}), "--workers has no effect"));
   CHECK(contains(bench({{"what", "step"}, {"cache", "ram"}}), "--cache has no effect"));
+  CHECK(contains(bench({{"what", "step"}, {"mode", "ca"}, {"clean_ahead", "on"}}), "--clean_ahead has no effect"));
+  CHECK(contains(bench({{"what", "step"}, {"fuse", "false"}, {"clean_ahead", "on"}}), "--clean_ahead has no effect"));
+  CHECK(contains(bench({{"what", "kernels"}, {"clean_ahead", "on"}}), "--clean_ahead has no effect"));
   CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"cache_gib", "2"}}), "there is no --cache"));
   CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"decode", "quick"}}), "--decode"));
   CHECK(contains(bench({{"what", "loader"}, {"path", "x"}, {"arch", "resnet18"}}), "--arch has no effect"));
@@ -218,9 +221,22 @@ TEST_CASE("contradictions and options without effect are usage errors") {
   CHECK(contains(said({{"resume", "true"}}), "needs the --name"));
   CHECK(contains(said({{"resnet_path", "none"}}), "--resnet_path is missing"));
   CHECK(contains(said({{"fixed_classifier", "true"}, {"momentum", "0.5"}}), "the classifier is fixed"));
+  const auto ahead = [&](std::vector<std::pair<std::string, std::string>> more) {
+    more.insert(more.end(), {{"clean_ahead", "on"}, {"mask_out_criterion", "crossentropy"}});
+    return said(std::move(more));
+  };
+  CHECK(contains(ahead({}), "--clean_ahead has no effect: the classifier is trained"));
+  CHECK(contains(ahead({{"fixed_classifier", "true"}, {"fuse", "false"}}), "no effect: --fuse is false"));
+  CHECK(contains(said({{"fixed_classifier", "true"}, {"clean_ahead", "on"}}), "no effect: one side has no criterion"));
+  CHECK(contains(ahead({{"fixed_classifier", "true"}, {"infiller_model", "blur"}, {"do_infill_for_mask_in", "true"}}),
+                 "no effect: masked images are filled in"));
+  CHECK(contains(ahead({{"fixed_classifier", "true"}, {"overfit_one_batch", "true"}}), "there is one batch"));
+  CHECK(contains(ahead({{"fixed_classifier", "true"}, {"deterministic", "true"}}), "contradict"));
+  CHECK(contains(ahead({{"fixed_classifier", "true"}, {"clean_ahead", "yes"}}), "clean_ahead"));
   CHECK(contains(refusal([] { Call("", {}).resolved(); }), "there is nothing to train for"));
   CHECK(contains(refusal([] { Call("", one_side, false).resolved(); }), "--train_json is missing"));
   // in a file the same is a complete list of options, not a misunderstanding
+  Call(R"({"clean_ahead": "on"})", one_side).resolved();
   Call(R"({"prob_sample_low": 0.3, "apply_gumbel_tau": 0.5})", one_side).resolved();
   Call sorted("", with_side({{"masker_use_layers", "4,3"}}));
   CHECK(sorted.resolved().options.masker_use_layers == std::vector<std::int64_t>{3, 4});

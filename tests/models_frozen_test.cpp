@@ -192,6 +192,38 @@ TEST_CASE("a frozen classifier: a mask of 4x4 pixels a value is that mask repeat
     }
 }
 
+// On a GPU one batch (train_ahead_test); here what two calls say, to the bit, whatever the groups of images.
+TEST_CASE("a frozen classifier, and any other: masked images and clean ones in one call") {
+  for (const DType dtype : {DType::f64, DType::f32}) {
+    CAPTURE(name_of(dtype));
+    const auto net = network("resnet18", dtype);
+    const auto frozen = freeze(*net, {.cache_bytes = 40'000});
+    const Tensor x = images(3, 52, dtype), clean = images(5, 52, dtype);
+    Tensor m = ops::sigmoid(Tensor::from(test::fill("frozen.m", {3, 52, 52, 1}), {3, 52, 52, 1}).to(dtype)).detach();
+    m.set_requires_grad(true);
+    const Tensor dy = Tensor::from(test::fill("frozen.dy", {6, 7}), {6, 7}).to(dtype);
+    const auto values = [](const Tensor& t) { return t.to(DType::f64).to_vector<double>(); };
+    const auto gradient = [&](const Tensor& logits) {
+      m.clear_grad();
+      backward(logits, dy);
+      return values(m.grad());
+    };
+    for (Classifier* judge : {frozen.get(), net.get()}) {
+      const Classifier::MaskedAndClean got =
+          judge->masked_and_clean(x, m, clean, {true, false, false, true});  // of five taps
+      const Tensor masked = judge->masked_logits(x, m);
+      const ClassifierOutput want = judge->forward(clean);
+      CHECK(values(got.masked) == values(masked));
+      CHECK(values(got.clean.logits) == values(want.logits));
+      CHECK_FALSE(got.clean.logits.requires_grad());
+      REQUIRE(got.clean.taps.size() == 5);
+      for (const std::size_t i : {0, 3}) CHECK(values(got.clean.taps[i]) == values(want.taps[i]));
+      for (const std::size_t i : {1, 2, 4}) CHECK_FALSE(got.clean.taps[i].defined());
+      CHECK(gradient(got.masked) == gradient(masked));
+    }
+  }
+}
+
 // The cache that FreezeOptions asks for decides how many images go together, never what comes out.
 TEST_CASE("a frozen classifier: one image at a time, some, or all of them") {
   // In double the plain loops compute; in the others oneDNN and our own loops see pieces of tensors, at sizes (52) that

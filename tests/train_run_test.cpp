@@ -20,8 +20,10 @@ const Words everything{
 }  // namespace
 
 TEST_CASE("a run stopped anywhere and resumed is the run that was never stopped, to the bit") {
-  std::map<std::string, Words> kinds{
-      {"fix", fix}, {"ca", everything}, {"ca-fp16", everything + Words{"--precision", "fp16", "--loss_scale", "256"}}};
+  std::map<std::string, Words> kinds{{"fix", fix},
+                                     {"fix-ahead", fix + Words{"--clean_ahead", "on"}},
+                                     {"ca", everything},
+                                     {"ca-fp16", everything + Words{"--precision", "fp16", "--loss_scale", "256"}}};
   if (kernels::device::has_bf16({})) kinds.emplace("ca-bf16", everything + Words{"--precision", "bf16"});
   for (const auto& [kind, options] : kinds) {
     CAPTURE(kind);
@@ -45,6 +47,8 @@ TEST_CASE("a run stopped anywhere and resumed is the run that was never stopped,
     finish(data().resume(kind + "-parts"));
     check_same(data().at(kind + "-whole"), data().at(kind + "-parts"));
   }
+  check_same(data().at("fix-whole"), data().at("fix-ahead-whole"));
+  CHECK(logged(data().at("fix-whole", "log/train.jsonl")) == logged(data().at("fix-ahead-whole", "log/train.jsonl")));
   const Checkpoint ca = read_checkpoint(data().at("ca-whole"));
   CHECK(input_size(ca) == 32);  // not given: the classifier's
   CHECK(ca.fact("zoo_size") == "2");

@@ -33,3 +33,16 @@ TEST_CASE("StepClock: of steps that overlap, each holds its own batch's wait and
   CHECK(clock.ended(c, at(24)) == doctest::Approx(5));
   // All together: the run's 24 seconds.
 }
+
+TEST_CASE("StepClock: a batch that was asked for before the step in front of it began, and a checkpoint in between") {
+  StepClock clock;
+  const StepClock::Load a{at(0), at(1)}, b{at(1), at(4)}, c{at(20), at(22)};
+  clock.loaded(a);
+  clock.loaded(b);
+  CHECK(clock.ended(a, at(10)) == doctest::Approx(7));  // 10 seconds, of which three waited for b's images
+  clock.resumed(at(20));                                // the checkpoint: ten seconds
+  clock.loaded(c);
+  CHECK(clock.ended(b, at(25)) == doctest::Approx(6));  // its own three, and 3 of the 5 since
+  CHECK(clock.ended(c, at(30)) == doctest::Approx(7));
+  // All together: 30 seconds less the checkpoint's ten.
+}

@@ -36,6 +36,7 @@ OptionTable make_table() {
             "resolution; false: layer by layer, masks at the image's");
   table.add("winograd", &B::winograd, "mode ca, fuse and kernels: let 3x3 convolutions run by Winograd's algorithm");
   table.add("cuda_graph", &B::cuda_graph, "step, modes fix and ca on a GPU: as a CUDA graph, not kernel by kernel");
+  add_clean_ahead_option(table);
   table.add("masker_use_layers", &B::masker_use_layers, "taps that the masker sees").between(0, 4);
   table
       .add("gradient", &B::gradient,
@@ -95,6 +96,9 @@ void resolve(BenchOptions& options, OptionValues& values) {
   only_for(is("step") || is("memory") || is("kernels"), {"winograd"});
   rules::check_effect(values, is("step") && options.mode != "infer" && parse_device(options.device).is_cuda(),
                       {"cuda_graph"}, "it is for bench step in --mode fix and ca on a GPU");
+  only_for(is("step") || is("memory"), {"clean_ahead"});
+  rules::check_effect(values, !is("step") || (options.mode == "fix" && options.fuse), {"clean_ahead"},
+                      "it is for --mode fix with fuse");
   only_for(is("kernels"), {"only"});
   only_for(is("memory"), {"modes", "batches"});
   only_for(!is("memory") && !is("wsol"), {"batch_size"});

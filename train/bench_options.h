@@ -8,10 +8,11 @@
 
 #include "base/run_options.h"
 #include "train/reading_options.h"
+#include "train/shared_options.h"
 
 namespace pen {
 
-struct BenchOptions : LogOptions, ComputeOptions, ReadingOptions {
+struct BenchOptions : LogOptions, ComputeOptions, ReadingOptions, CleanAheadOptions {
   std::string what;  // step | loader | kernels | wsol | memory
   std::string path;  // loader: metadata JSON or folder of class folders
 

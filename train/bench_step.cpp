@@ -134,11 +134,15 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   Adam adam(masker.parameters(), defaults.lr_casme, defaults.weight_decay);
   Rng draws(static_cast<std::uint64_t>(options.seed), 1);
   std::vector<std::unique_ptr<TrainStep>> steps;
-  std::vector<std::function<void(const StepBatch&)>> runs;
+  // Of a batch and the one that comes after it.
+  std::vector<std::function<void(const StepBatch&, const StepBatch&)>> runs;
+  const bool ahead = options.looks_ahead(options, device);
   const auto add = [&](const std::string& name, bool ca, double prob_historic) {
     steps.push_back(
         std::make_unique<TrainStep>(step_options(ca, prob_historic, options), *classifier, masker, sgd, adam));
-    runs.emplace_back([&step = *steps.back(), &draws](const StepBatch& batch) { step.train(batch, 1, draws); });
+    runs.emplace_back([&step = *steps.back(), &draws, ahead](const StepBatch& batch, const StepBatch& next) {
+      step.train(batch, 1, draws, ahead ? &next : nullptr);
+    });
     if (steps.size() == 1 && !options.gradient.empty())
       steps.back()->mask_observer = [&options, first = true](const Tensor& mask, const Tensor& gradient) mutable {
         if (std::exchange(first, false)) write(options.gradient, "mask", mask, "gradient", gradient);
@@ -150,7 +154,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
     masker.eval();
     if (options.fuse) frozen = freeze(*classifier, {.winograd = options.winograd, .winograd_large = options.winograd});
     Classifier& judge = frozen ? *frozen : *classifier;
-    runs.emplace_back([&, first = !options.gradient.empty()](const StepBatch& batch) mutable {
+    runs.emplace_back([&, first = !options.gradient.empty()](const StepBatch& batch, const StepBatch&) mutable {
       const Inferred seen = infer(judge, masker, batch);
       if (std::exchange(first, false)) write(options.gradient, "mask", seen.mask, "logits", seen.logits);
     });
@@ -162,6 +166,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
     add("step", false, 0);
   }
 
+  result.clean_ahead = ahead && options.mode == "fix" && steps.front()->reads_next();
   try {
     // In a thread of its own: the packed copies that kernels keep of these layers' weights go with it, and no step of a
     // frozen classifier uses them.
@@ -183,7 +188,7 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
       for (std::size_t k = 0; k < runs.size(); ++k) {
         const StepBatch& batch = batches[turn++ % batches.size()];
         const auto start = std::chrono::steady_clock::now();
-        runs[k](batch);
+        runs[k](batch, batches[turn % batches.size()]);
         const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
         if (round >= 0) result.kinds[k].seconds.push_back(elapsed.count());
       }
@@ -193,8 +198,10 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
   } catch (const OutOfMemory& error) {
     release_cached_memory(device);
     const auto inputs = static_cast<std::uint64_t>(bench_input_sets * options.input_size * options.input_size * 3);
-    auto memory = measure_step_memory(options.input_size, device, at_start, 0,
-                                      [&](const StepBatch& batch, std::int64_t) { runs.front()(batch); });
+    auto memory =
+        measure_step_memory(options.input_size, device, at_start, 0, [&](const StepBatch& batch, std::int64_t) {
+          runs.front()(batch, {batch.images.clone(), batch.labels});
+        });
     if (memory) memory->per_image += inputs * sizeof(float);
     fail_out_of_memory(error, memory, options.batch_size, {});
   }

@@ -29,6 +29,7 @@ struct StepBenchmark {
   kernels::RecordingCounts recorded;   // with cuda_graph: of all steps
   std::int64_t peak_bytes = 0;         // CPU: largest resident memory during the steps; GPU: of tensors on it
   std::int64_t peak_tensor_bytes = 0;  // largest sum of live tensors on the device
+  bool clean_ahead = false;            // fix: each step made the clean pass of the next
   std::int64_t parameters_classifier = 0, parameters_masker = 0;
   std::vector<std::int64_t> labels;  // of the first batch
 };

@@ -184,7 +184,7 @@ RunEnd fit_classifier(const FitOptions& o, const std::string& folder) {
   SessionHooks hooks;
   hooks.best_by = "loss";
   const std::int64_t per_epoch = train.batches_per_epoch();
-  hooks.train = [&](const StepBatch& batch, std::int64_t, std::int64_t step, Rng&) {
+  hooks.train = [&](const StepBatch& batch, const StepBatch*, std::int64_t, std::int64_t step, Rng&) {
     optimizer.lr = scheduled_rate(o, step, per_epoch);
     return fit_step(*classifier, optimizer, batch, o);
   };

@@ -82,6 +82,7 @@ OptionTable make_table() {
       .add("cuda_graph", &T::cuda_graph,
            "on a GPU: each step but the first two goes there as one CUDA graph, the same kernels in the same order")
       .changes_on_resume();
+  add_clean_ahead_option(table);
   add_loss_scale_option(table);
 
   table.group("Masker");

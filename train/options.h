@@ -13,7 +13,12 @@
 
 namespace pen {
 
-struct TrainOptions : LogOptions, ComputeOptions, SaveOptions, TrainingDataOptions, LossScaleOptions {
+struct TrainOptions : LogOptions,
+                      ComputeOptions,
+                      SaveOptions,
+                      TrainingDataOptions,
+                      LossScaleOptions,
+                      CleanAheadOptions {
   // Run
   std::string train_json, val_json, output_path;
   std::string name = "random";

@@ -164,6 +164,16 @@ void resolve(TrainOptions& options, OptionValues& values) {
   PEN_CHECK_AS(usage, !options.is_16_bit() || !options.fixed_classifier || options.fuse, "--precision ",
                options.precision, " with --fixed_classifier is for its frozen form, and --fuse is false");
   check_effect(values, parse_device(options.device).is_cuda(), {"cuda_graph"}, "the device is the CPU");
+  const bool both = options.mask_in.criterion != "none" && options.mask_out.criterion != "none";
+  const auto ahead = [&](bool used, const char* why) { check_effect(values, used, {"clean_ahead"}, why); };
+  ahead(options.fixed_classifier, "the classifier is trained");
+  ahead(options.fuse, "--fuse is false");
+  ahead(both, "one side has no criterion");
+  ahead(!options.do_infill_for_mask_in && !options.do_infill_for_mask_out, "masked images are filled in");
+  ahead(!options.overfit_one_batch, "with overfit_one_batch there is one batch");
+  if (options.clean_ahead == "on" && options.deterministic)
+    contradiction(values, "clean_ahead", "deterministic",
+                  "a run that goes on begins with a clean pass of its own, which a GPU may round otherwise");
   check_loss_scale(values, options.precision, options.loss_scale);
   check_effect(values, !options.fixed_classifier, {"save_freq", "f_size", "lr", "momentum"}, "the classifier is fixed");
   rules::check_input_size(options.input_size);

@@ -119,9 +119,14 @@ void announce(const TrainOptions& o, const Networks& n, std::int64_t images, std
       images, n.input_size, n.input_size, o.epochs, steps, o.batch_size, name_of(n.masker->device())));
 }
 
-// Bytes of one decoded image in the loader: a batch in use, and those read ahead.
-std::uint64_t host_bytes(std::int64_t size) {
-  return static_cast<std::uint64_t>((LoaderOptions().prefetch + 1) * size * size * 3) * sizeof(float);
+// Whether a step is given the next batch, too.
+bool hands_next(const TrainOptions& o, Device device, TrainStep& step) {
+  return o.looks_ahead(o, device) && !o.overfit_one_batch && step.reads_next();
+}
+
+// Bytes of one decoded image in the loader: a batch in use (with `hands_next` two), and those read ahead.
+std::uint64_t host_bytes(std::int64_t size, bool hands_next) {
+  return static_cast<std::uint64_t>((LoaderOptions().prefetch + 1 + hands_next) * size * size * 3) * sizeof(float);
 }
 
 // What a step takes, found on networks of its own, so that the run's stay as they are.
@@ -142,9 +147,13 @@ std::optional<StepMemory> rehearse(const TrainOptions& o, const std::string& wei
       connect(n, *steps.back());
     }
     Rng draws(static_cast<std::uint64_t>(o.seed), draws_stream);
-    memory = measure_step_memory(n.input_size, device, start, host_bytes(n.input_size),
+    memory = measure_step_memory(n.input_size, device, start, host_bytes(n.input_size, o.looks_ahead(o, device)),
                                  [&](const StepBatch& batch, std::int64_t number) {
-                                   for (const auto& step : steps) step->train(batch, number, draws);
+                                   std::optional<StepBatch> next;
+                                   if (hands_next(o, device, *steps.front()))
+                                     next = {batch.images.clone(), batch.labels};
+                                   for (const auto& step : steps)
+                                     step->train(batch, number, draws, next ? &*next : nullptr);
                                  });
     if (memory && o.zoo_mode == "historic" && !o.fixed_classifier) {
       // What the run will hold besides, sooner or later: earlier states and their frozen forms.
@@ -222,17 +231,19 @@ RunEnd train_masker(const TrainOptions& o, const std::string& folder) {
   s.save_every_epochs = o.actual_save_freq;
   s.save_every_steps = o.checkpoint_steps;
   s.overfit_one_batch = o.overfit_one_batch;
+  s.hand_next = hands_next(o, device, step);
   s.classes = n.classifier->classes();
   s.device = device;
   announce(o, n, train_source.size(), s.batches_per_epoch);
   if (memory) announce_memory(*memory, o.batch_size);
 
   SessionHooks hooks;
-  hooks.train = [&](const StepBatch& batch, std::int64_t epoch, std::int64_t number, Rng& draws) {
+  hooks.train = [&](const StepBatch& batch, const StepBatch* next, std::int64_t epoch, std::int64_t number,
+                    Rng& draws) {
     n.classifier_optimizer->lr = decayed(o.lr, epoch, o.lrde);
     n.masker_optimizer->lr = decayed(o.lr_casme, epoch, o.lrde);
     if (n.infiller_optimizer) n.infiller_optimizer->lr = decayed(o.lr_infiller, epoch, o.lrde);
-    return step.queue(batch, number, draws);
+    return step.queue(batch, number, draws, next);
   };
   if (val) hooks.validate = [&](const StepBatch& batch, Rng& draws) { return step.validate(batch, draws); };
   hooks.line = [&](const Figures& f) { return step_line(f, n.masker_optimizer->lr); };
@@ -268,8 +279,15 @@ void plan_training(const TrainOptions& o) {
   const std::int64_t steps = batches_per_epoch(batches, o.perc_of_training);
   announce(o, n, source.size(), steps);
   if (memory) announce_memory(*memory, o.batch_size);
+  const bool ahead = hands_next(o, device, step);
+  std::optional<StepBatch> other;
   log_plan({o.batch_size, n.input_size, steps * o.epochs, device, static_cast<std::uint64_t>(o.seed)},
-           [&](const StepBatch& batch, std::int64_t i, Rng& draws) { step.train(batch, i, draws); });
+           [&](const StepBatch& batch, std::int64_t i, Rng& draws) {
+             // Two batches in turn, so that each step finds what the one before made for it.
+             if (!other) other = {batch.images.clone(), batch.labels};
+             const StepBatch &now = i % 2 ? *other : batch, &next = i % 2 ? batch : *other;
+             step.train(now, i, draws, ahead ? &next : nullptr);
+           });
 }
 
 }  // namespace pen

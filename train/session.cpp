@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -58,7 +59,7 @@ Session::Session(SessionOptions options, SessionHooks hooks, RunObjects objects,
       train_(train),
       val_(val),
       draws_(draws),
-      uploader_(options_.device) {
+      uploader_(options_.device, options_.hand_next ? 2 : 1) {
   if (options_.resume) {
     remove_leftovers();
     const std::string path = options_.folder + "/last.chk";
@@ -131,6 +132,34 @@ struct Session::Queued {
   StepClock::Load load;
 };
 
+struct Session::Loaded {
+  BatchPtr batch;  // null at the epoch's end
+  StepClock::Load load;
+  std::optional<StepBatch> input;  // on the device, if it is there already
+  std::exception_ptr failure;      // for the step that wanted it: the one before has to be run
+};
+
+Session::Loaded Session::load_ahead(std::int64_t batches_wanted) {
+  Loaded out;
+  out.load.begin = Clock::now();
+  try {
+    out.batch = train_.next();
+  } catch (...) {
+    out.failure = std::current_exception();
+  }
+  out.load.end = Clock::now();
+  // The step that is about to be queued does not need this time.
+  clock_.loaded(out.load);
+  if (!out.batch || out.batch->begin / options_.batch_size >= batches_wanted || out.batch->size < options_.least_batch)
+    return out;
+  try {
+    out.input = to_device(*out.batch, uploader_, options_.classes);
+  } catch (...) {
+    out.failure = std::current_exception();
+  }
+  return out;
+}
+
 // Waits for the step's figures and writes them down.
 void Session::log_step(Queued queued, std::vector<Figures>& logs, log::Progress& progress) {
   Figures figures = queued.log.read();
@@ -157,6 +186,8 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
   const std::int64_t wanted = options_.batches_per_epoch > 0 ? std::min(options_.batches_per_epoch, all) : all;
   log::Progress progress(fmt::format("epoch {} step", position_.epoch), wanted, "steps");
   BatchPtr kept;  // with overfit_one_batch
+  const bool hand_next = options_.hand_next && !options_.overfit_one_batch;
+  std::optional<Loaded> ahead;  // the batch of the step that comes
   // On a GPU a step is logged when the next one is queued, so that the GPU is never out of work; before anything is
   // saved, and at every end, all of them are.
   std::optional<Queued> queued;
@@ -167,11 +198,19 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
     for (;;) {
       if (interrupt::requested()) return EpochEnd::interrupted;
       if (options_.overfit_one_batch && position_.step >= (position_.epoch + 1) * wanted) break;
-      StepClock::Load load{Clock::now(), {}};
-      BatchPtr fresh = kept ? nullptr : train_.next();
-      load.end = Clock::now();
-      // Whatever becomes of the batch: a step that is under way did not need this time.
-      if (queued) clock_.loaded(load);
+      Loaded now;
+      const bool at_hand = ahead.has_value();
+      if (at_hand) {
+        now = *std::exchange(ahead, std::nullopt);
+        if (now.failure) std::rethrow_exception(now.failure);
+      } else {
+        now.load.begin = Clock::now();
+        if (!kept) now.batch = train_.next();
+        now.load.end = Clock::now();
+        // Whatever becomes of the batch: a step that is under way did not need this time.
+        if (queued) clock_.loaded(now.load);
+      }
+      BatchPtr& fresh = now.batch;
       if (!kept && !fresh) break;
       const Batch& batch = kept ? *kept : *fresh;
       // Which batch of the epoch this is follows from its position, also after resuming.
@@ -182,11 +221,14 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
         position_.data_position = batch.end;
         continue;
       }
-      if (!queued) clock_.loaded(load);
-      const StepBatch input = to_device(batch, uploader_, options_.classes);
-      LateLog log = hooks_.train(input, position_.epoch, position_.step, draws_);
+      if (!at_hand && !queued) clock_.loaded(now.load);
+      if (!now.input) now.input = to_device(batch, uploader_, options_.classes);
+      if (hand_next && !(options_.max_steps > 0 && position_.step + 1 >= options_.max_steps))
+        ahead = load_ahead(wanted);
+      const StepBatch* const next = ahead && ahead->input ? &*ahead->input : nullptr;
+      LateLog log = hooks_.train(*now.input, next, position_.epoch, position_.step, draws_);
       finish();
-      queued.emplace(Queued{std::move(log), position_.step, batch.size, batch.paths, load});
+      queued.emplace(Queued{std::move(log), position_.step, batch.size, batch.paths, now.load});
       if (!options_.device.is_cuda()) finish();
       ++position_.step;
       if (!options_.overfit_one_batch) position_.data_position = batch.end;
@@ -194,6 +236,7 @@ Session::EpochEnd Session::run_epoch(std::vector<Figures>& logs) {
       if (options_.save_every_steps > 0 && position_.step % options_.save_every_steps == 0) {
         finish();
         save("last.chk");
+        clock_.resumed(Clock::now());
       }
     }
     return EpochEnd::complete;

@@ -45,6 +45,7 @@ struct SessionOptions {
   std::int64_t save_every_epochs = 1;  // epoch_NNN.chk; last.chk is written after every epoch
   std::int64_t save_every_steps = 0;   // last.chk also within an epoch; 0: never
   bool overfit_one_batch = false;
+  bool hand_next = false;    // steps are given the batch of the step after them, too; see TrainStep::queue
   bool json = false;         // figures on stdout, too
   std::int64_t classes = 0;  // labels must be below
   Device device;
@@ -52,7 +53,9 @@ struct SessionOptions {
 
 // The parts that differ. Figures whose name ends with "loss" have to stay finite.
 struct SessionHooks {
-  std::function<LateLog(const StepBatch&, std::int64_t epoch, std::int64_t step, Rng& draws)> train;
+  // next: of the step after this one, null where there is none in this epoch, or nobody wants it
+  std::function<LateLog(const StepBatch&, const StepBatch* next, std::int64_t epoch, std::int64_t step, Rng& draws)>
+      train;
   std::function<Figures(const StepBatch&, Rng& draws)> validate;  // null: no validation
   std::function<std::string(const Figures&)> line;                // the step in words, for the progress line
   std::function<void(Checkpoint&)> describe;                      // facts about the networks and options
@@ -61,7 +64,8 @@ struct SessionHooks {
 };
 
 // Steps may overlap: on a GPU each is logged when the next one is queued (see LateLog), and before anything is saved,
-// an error is passed on or a run ends.
+// an error is passed on or a run ends. With hand_next a batch is loaded before the step in front of it is queued; what
+// goes wrong with it waits for its own turn, and a run that is saved in between goes on with it.
 //
 // Runs epochs until done, interrupted (Ctrl-C: finishes the step, saves) or a loss is no longer finite (an Error that
 // names the step, the images of the batch and the last checkpoint). A run that max_steps ends within an epoch is
@@ -77,6 +81,10 @@ class Session {
   enum class EpochEnd { complete, out_of_steps, interrupted };
   // A step that is queued and not yet logged.
   struct Queued;
+  // A batch of the loader, or what went wrong instead.
+  struct Loaded;
+  // Takes the batch of the step after the next one from the loader and, where there will be such a step, to the device.
+  Loaded load_ahead(std::int64_t batches_wanted);
   EpochEnd run_epoch(std::vector<Figures>& logs);
   void log_step(Queued queued, std::vector<Figures>& logs, log::Progress& progress);
   bool validation(Figures& means);  // false: interrupted
@@ -106,8 +114,8 @@ class Session {
 // this input size, because batch norm in training needs two values of each channel; else 1.
 std::int64_t least_batch(Classifier& classifier, std::int64_t input_size, const std::vector<int>& taps);
 
-// A loader's batch on the device, valid until the next. A label that the classifier does not have is a data error
-// naming the image.
+// A loader's batch on the device, valid as long as the uploader says. A label that the classifier does not have is a
+// data error naming the image.
 StepBatch to_device(const Batch& batch, Uploader& uploader, std::int64_t classes);
 
 }  // namespace pen

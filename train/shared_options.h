@@ -5,6 +5,8 @@
 #include <string>
 
 #include "base/options.h"
+#include "base/run_options.h"
+#include "kernels/types.h"
 #include "train/reading_options.h"
 
 namespace pen {
@@ -51,6 +53,27 @@ void add_training_data_options(OptionsOf<T>& table) {
   table.add("max_bad_share", &D::max_bad_share, "stop when more than this share of the images cannot be read")
       .between(0, 1);
   table.add("overfit_one_batch", &D::overfit_one_batch, "train on the first batch only, again and again (a check)");
+}
+
+// Of steps with a fixed classifier.
+struct CleanAheadOptions {
+  std::string clean_ahead = "auto";
+  // With a GPU, unless equal bits are worth more: a run that goes on begins with a clean pass of its own, which the
+  // GPU's library may round otherwise than a larger batch.
+  bool looks_ahead(const ComputeOptions& compute, Device device) const {
+    return clean_ahead == "on" || (clean_ahead == "auto" && device.is_cuda() && !compute.deterministic);
+  }
+};
+
+template <class T>
+void add_clean_ahead_option(OptionsOf<T>& table) {
+  table
+      .add("clean_ahead", &CleanAheadOptions::clean_ahead,
+           "FIX with fuse, both sides and no infilling: the fixed classifier looks at the next batch together with the "
+           "masked images of this one, for a GPU one batch in place of two; the same up to rounding, on the CPU to the "
+           "bit and no faster; auto: on a GPU, unless --deterministic is given")
+      .one_of({"auto", "on", "off"})
+      .changes_on_resume();
 }
 
 // Of --precision fp16.

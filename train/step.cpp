@@ -122,12 +122,23 @@ Classifier& TrainStep::fixed_classifier() {
   return frozen_ ? *frozen_ : classifier_;  // not every kind of network has a frozen form
 }
 
+bool TrainStep::reads_next() {
+  return options_.fixed_classifier && criterion_in_ && criterion_out_ && infilling_ && !infilling_->wanted() &&
+         fixed_classifier().is_frozen();
+}
+
+std::optional<ClassifierOutput> TrainStep::take_ahead(const Tensor& images) {
+  std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
+  if (!ahead || ahead->images.handle() != images.handle() || ahead->version != images.version()) return std::nullopt;
+  return std::move(ahead->out);
+}
+
 void TrainStep::use_infiller(Infiller& infiller, Optimizer* optimizer) {
   infilling_.emplace(options_, &infiller, optimizer);
 }
 
 // z and the taps; in CA also cross entropy and one SGD step on it.
-TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
+TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update, std::optional<ClassifierOutput> ready) {
   Clean clean;
   const Tensor labels = label_ids(batch, classifier_.classes());
   clean.labels = labels;
@@ -148,7 +159,8 @@ TrainStep::Clean TrainStep::clean_pass(const StepBatch& batch, bool update) {
     classifier_optimizer_.zero_grad();
   } else {
     NoGrad no_grad;
-    out = (options_.fixed_classifier ? fixed_classifier() : classifier_).forward(batch.images);
+    out = ready ? std::move(*ready)
+                : (options_.fixed_classifier ? fixed_classifier() : classifier_).forward(batch.images);
     clean.loss = ops::mean(ops::cross_entropy(out.logits, labels));
   }
   clean.logits = out.logits.detach();
@@ -179,7 +191,7 @@ Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Te
 }
 
 void TrainStep::masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
-                              Classifier& judge, Rng& draws, bool update,
+                              Classifier& judge, Rng& draws, bool update, const Tensor& next,
                               const std::function<void(std::vector<Side>)>& take) {
   PEN_CHECK(infilling_, "the options ask for infilling: use_infiller was not called");
   const auto masked = [&](MaskSide which) { return infilling_->apply(which, batch.images, mask, draws, update); };
@@ -189,6 +201,12 @@ void TrainStep::masked_passes(const StepBatch& batch, const Clean& clean, const 
     if (infilling_->wanted()) {
       const Tensor in = masked(MaskSide::in), out = masked(MaskSide::out);
       logits = judge.logits(ops::concat_batch({in, out}));
+    } else if (next.defined()) {
+      std::vector<bool> taps;
+      for (std::size_t i = 0; i < judge.tap_widths().size(); ++i) taps.push_back(masker_.reads_tap(i));
+      Classifier::MaskedAndClean seen = judge.masked_and_clean(batch.images, mask, next, taps);
+      ahead_ = Ahead{next, next.version(), std::move(seen.clean)};
+      logits = seen.masked;
     } else {
       logits = judge.masked_logits(batch.images, mask);
     }
@@ -235,7 +253,7 @@ void TrainStep::log_sides(const std::vector<Side>& sides, const StepBatch& batch
   log.add_sum("masked_total___loss", masker_losses);
 }
 
-LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) {
+LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws, const StepBatch* next) {
   const bool ca = !options_.fixed_classifier;
   const ops::WinogradScope winograd(ca && options_.winograd);
   LateLog log(batch.images.device());
@@ -247,7 +265,7 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
 
   // 1. Clean pass. In CA the classifier learns from it, and may be kept for later.
   if (ca) classifier_.train();
-  const Clean clean = clean_pass(batch, ca);
+  const Clean clean = clean_pass(batch, ca, take_ahead(batch.images));
   if (ca && step % options_.save_freq == 0) zoo_.store(classifier_, draws);
   log.add_sum("classifier_loss", {clean.loss});
   log_accuracy("acc", clean.predicted, batch, log);
@@ -278,19 +296,22 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws) 
   const double scale = scale_of(*judge);
   std::vector<Side> sides;
   if (infilling_) infilling_->begin();
-  masked_passes(batch, clean, seen, p, *judge, draws, true, [&](std::vector<Side> taken) {
-    Tensor loss = taken[0].masker_loss;
-    for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
-    const bool both = update && taken.size() == 1 && taken[0].one_backward;
-    backward_scaled(loss, scale, both ? to_both : to_mask);
-    for (Side& side : taken) {
-      if (update && !both) backward_scaled(side.classifier_loss, scale, to_classifier);
-      // The graph goes with its losses' history.
-      side.masker_loss = side.masker_loss.detach();
-      side.classifier_loss = side.classifier_loss.detach();
-      sides.push_back(std::move(side));
-    }
-  });
+  const bool together = next && next->images.size(1) == batch.images.size(1) &&
+                        next->images.size(2) == batch.images.size(2) && reads_next();
+  masked_passes(batch, clean, seen, p, *judge, draws, true, together ? next->images : Tensor(),
+                [&](std::vector<Side> taken) {
+                  Tensor loss = taken[0].masker_loss;
+                  for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
+                  const bool both = update && taken.size() == 1 && taken[0].one_backward;
+                  backward_scaled(loss, scale, both ? to_both : to_mask);
+                  for (Side& side : taken) {
+                    if (update && !both) backward_scaled(side.classifier_loss, scale, to_classifier);
+                    // The graph goes with its losses' history.
+                    side.masker_loss = side.masker_loss.detach();
+                    side.classifier_loss = side.classifier_loss.detach();
+                    sides.push_back(std::move(side));
+                  }
+                });
   log_sides(sides, batch, log);
 
   // 5. Updates, all or none.
@@ -335,7 +356,7 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   log_mask(mask, ops::mask_scale(batch.images, mask), log);
   std::vector<Side> sides;
   Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
-  masked_passes(batch, clean, mask, p, judge, draws, false, [&](std::vector<Side> taken) {
+  masked_passes(batch, clean, mask, p, judge, draws, false, {}, [&](std::vector<Side> taken) {
     for (Side& side : taken) sides.push_back(std::move(side));
   });
   log_sides(sides, batch, log);

@@ -50,8 +50,16 @@ class TrainStep {
   // knows of it changes weights or moments: the masker's and the infiller's never, the classifier's on masked images
   // neither. In CA the classifier has by then learned from the clean pass, if that pass's own loss was finite. Running
   // statistics of norms in training, and counts of steps, move in any case.
-  LateLog queue(const StepBatch& batch, std::int64_t step, Rng& draws);
-  StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws) { return queue(batch, step, draws).read(); }
+  // next: the batch that the step after this one will most likely be given. Where a frozen classifier looks at both
+  // masked sides at once (see reads_next), its clean pass joins theirs, and is there when queue() is called with those
+  // very images, unchanged. Any other batch drops it and has a clean pass of its own, as without `next`: on the CPU
+  // equal to the bit; a GPU's library may round otherwise in a larger batch.
+  LateLog queue(const StepBatch& batch, std::int64_t step, Rng& draws, const StepBatch* next = nullptr);
+  StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws, const StepBatch* next = nullptr) {
+    return queue(batch, step, draws, next).read();
+  }
+  // Whether queue() has a use for the next batch.
+  bool reads_next();
   // The same quantities without any update: both networks in evaluation mode.
   StepLog validate(const StepBatch& batch, Rng& draws);
 
@@ -68,13 +76,22 @@ class TrainStep {
  private:
   struct Clean;
   struct Side;
-  Clean clean_pass(const StepBatch& batch, bool update);
+  // What the frozen classifier said of images that the next step may be given.
+  struct Ahead {
+    Tensor images;          // held, so that nothing else takes their place
+    std::uint64_t version;  // of their elements
+    ClassifierOutput out;
+  };
+  std::optional<ClassifierOutput> take_ahead(const Tensor& images);
+  // ready: what the classifier says of the images, if that is known; only without an update.
+  Clean clean_pass(const StepBatch& batch, bool update, std::optional<ClassifierOutput> ready = std::nullopt);
   // (N,S,S,1), or coarser by a whole factor, which ops::mask_scale finds again beside the images.
   Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
   // The sides that have a criterion, each handed to `take` (masked in first) as soon as it is there. Of a frozen judge
   // both are one batch; of another the second is made when the first has been taken, and its memory is free again.
+  // next: images that the frozen judge looks at in the same pass, for ahead_; undefined: none.
   void masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p, Classifier& judge,
-                     Rng& draws, bool update, const std::function<void(std::vector<Side>)>& take);
+                     Rng& draws, bool update, const Tensor& next, const std::function<void(std::vector<Side>)>& take);
   Side side_of(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
                const Tensor& logits) const;
   // What the sides and their sums say.
@@ -98,7 +115,8 @@ class TrainStep {
   std::optional<Infilling> infilling_;  // set where the options ask for none, or once the infiller is there
   Zoo zoo_;
   std::unique_ptr<Classifier> frozen_;  // of the fixed classifier
-  PastClassifier past_;                 // of the states drawn from the zoo
+  std::optional<Ahead> ahead_;
+  PastClassifier past_;  // of the states drawn from the zoo
 };
 
 // Percentage of rows whose largest logit is the label's.

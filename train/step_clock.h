@@ -18,6 +18,8 @@ class StepClock {
     double seconds() const { return std::chrono::duration<double>(end - begin).count(); }
   };
   void loaded(const Load& load) { loading_ += load.seconds(); }
+  // What came since the last step's figures (a checkpoint) is no step's time, though the next step's batch be there.
+  void resumed(Time now) { last_ = now; }
   // Seconds of the step with this batch, whose figures are there now. Steps end in the order in which they were loaded.
   double ended(const Load& own, Time now) {
     const double since = std::chrono::duration<double>(now - std::max(own.begin, last_)).count();
@@ -28,7 +30,7 @@ class StepClock {
   }
 
  private:
-  Time last_{};         // when the last step's figures were there
+  Time last_{};         // when the last step's figures were there, and what came behind them was over
   double loading_ = 0;  // seconds that batches were waited for since
 };
 

@@ -34,7 +34,7 @@ constexpr std::array<std::uint64_t, 256> spread_table = [] {
 template <class T>
 unsigned positive_byte(const T* y, std::int64_t count) {
   unsigned byte = 0;
-  for (std::int64_t i = 0; i < count; ++i) byte |= static_cast<unsigned>(static_cast<float>(y[i]) > 0) << i;
+  for (std::int64_t i = 0; i < count; ++i) byte |= static_cast<unsigned>(y[i] > wide_t<T>(0)) << i;
   return byte;
 }
 
@@ -79,7 +79,7 @@ void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits) {
   parallel_for(bit_bytes(n), grain, [&](std::int64_t begin, std::int64_t end) {
     std::int64_t j = begin;
 #if defined(__AVX512F__)
-    if constexpr (!std::is_same_v<T, f16>)
+    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, bf16>)
       for (; j + 2 <= std::min(end, n / 8); j += 2) {
         const std::uint16_t two = positive_sixteen(y + 8 * j);
         std::memcpy(bits + j, &two, sizeof two);
@@ -123,11 +123,11 @@ void gate_bits(std::int64_t n, double slope, const std::uint8_t* bits, const T* 
   });
 }
 
-template void pack_positive<float>(std::int64_t, const float*, std::uint8_t*);
-template void pack_positive<bf16>(std::int64_t, const bf16*, std::uint8_t*);
-template void pack_positive<f16>(std::int64_t, const f16*, std::uint8_t*);
-
 #define PEN_DEFINE(T)                                                                                     \
+  template void pack_positive<T>(std::int64_t, const T*, std::uint8_t*);                                  \
+  void mark_positive(const Context&, std::int64_t n, const T* y, std::uint8_t* positive) {                \
+    pack_positive(n, y, positive);                                                                        \
+  }                                                                                                       \
   template void gate_bits<T>(std::int64_t, double, const std::uint8_t*, const T*, T*);                    \
   void gate(const Context&, std::int64_t n, double slope, const T* dy, const std::uint8_t* open, T* dx) { \
     gate_bits(n, slope, open, dy, dx);                                                                    \

@@ -7,7 +7,7 @@
 
 namespace pen::kernels::cpu {
 
-// bits = 1 where y > 0, n of them; T is float, bf16 or f16
+// bits = 1 where y > 0, n of them; T is float, double, bf16 or f16
 template <class T>
 void pack_positive(std::int64_t n, const T* y, std::uint8_t* bits);
 

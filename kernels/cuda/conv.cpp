@@ -67,7 +67,7 @@ void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, con
     set(Role::residual, in_place ? aside->as<T>() : b.residual);
     set(output_of(spec.kind), b.out);
     plan.run(libraries, pointers);
-    if (spec.marks) own::mark_positive(ctx, n, b.out, b.positive);
+    if (spec.marks) cuda::mark_positive(ctx, n, b.out, b.positive);
     if (spec.gate) own::add_and_gate<T, T>(ctx, n, spec.d.relu_slope, b.out, nullptr, b.open, b.out);
     return;
   }

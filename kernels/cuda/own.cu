@@ -29,10 +29,6 @@ void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, double
                    const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive) {
   shared::conv_epilogue<Exec, real>(ctx, rows, k, slope, sums, b, residual, relu, y, positive);
 }
-template <class real>
-void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive) {
-  shared::mark_positive<Exec>(ctx, n, y, positive);
-}
 template <class real, class Sums>
 void add_and_gate(const Context& ctx, std::int64_t n, double slope, const Sums* sums, const real* residual,
                   const std::uint8_t* open, real* dx) {
@@ -73,7 +69,6 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
                                    const wide_t<T>*, wide_t<T>*);                                                 \
   template void mask_of_data<T>(const Context&, const MaskCells&, std::int64_t, const wide_t<T>*, const T*,       \
                                 wide_t<T>*);                                                                      \
-  template void mark_positive<T>(const Context&, std::int64_t, const T*, std::uint8_t*);                          \
   template void weights_channels_last<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*, T*); \
   template void weights_channels_first<T>(const Context&, std::int64_t, std::int64_t, std::int64_t, const T*,     \
                                           wide_t<T>*, Accum);

@@ -19,8 +19,6 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
 template <class real, class Sums>
 void conv_epilogue(const Context& ctx, std::int64_t rows, std::int64_t k, double slope, const Sums* sums,
                    const wide_t<real>* b, const real* residual, bool relu, real* y, std::uint8_t* positive);
-template <class real>
-void mark_positive(const Context& ctx, std::int64_t n, const real* y, std::uint8_t* positive);
 template <class real, class Sums>
 void add_and_gate(const Context& ctx, std::int64_t n, double slope, const Sums* sums, const real* residual,
                   const std::uint8_t* open, real* dx);

@@ -88,14 +88,6 @@ void conv_epilogue(const Context& ctx, index_t rows, index_t k, double slope, co
   });
 }
 
-// positive: a bit for each element, 1 where y > 0
-template <class Exec, class real>
-void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* positive) {
-  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
-    positive[j] = bits_of_byte(j, n, [=](index_t i) { return y[i] > wide_t<real>(0); });
-  });
-}
-
 // dx = sums + residual where open, a bit for each element, is 1, else `slope` of it; residual and open may be null, dx
 // may be either input.
 template <class Exec, class real, class Sums>

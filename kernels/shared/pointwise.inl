@@ -82,6 +82,13 @@ void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const
 }
 
 template <class Exec, class real>
+void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* positive) {
+  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
+    positive[j] = bits_of_byte(j, n, [=](index_t i) { return y[i] > wide_t<real>(0); });
+  });
+}
+
+template <class Exec, class real>
 void gate(const Context& ctx, index_t n, double slope, const real* dy, const std::uint8_t* open, real* dx) {
   const auto keep = static_cast<wide_t<real>>(slope);
   Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
