@@ -36,6 +36,8 @@ void check_training(const Gpu& gpu) {
       historic("4");
   const std::pair<std::string, Words> runs[] = {
       {"fix", fix},
+      // As by default on a GPU: the next batch's clean pass joins (clean_ahead).
+      {"fix-ahead", Words(fix.begin() + 1, fix.end())},
       {"fix-unfused", fix + Words{"--fuse", "false"}},
       {"fix-infill", fix + Words{"--do_infill_for_mask_out", "--infiller_model", "cnn", "--train_infiller"}},
       {"ca", ca}};
@@ -78,9 +80,11 @@ void check_graph_bench(const Gpu& gpu) {
     const rapidjson::Document said = parse_json(ended.out, "bench");
     const int kinds = mode == "ca" ? 2 : 1;
     // Of each kind two are not recorded; then three that are waited for, and three that overlap.
+    CAPTURE(ended.out);
     CHECK(said["cuda_graph"]["graphs"].GetInt() == kinds * 6);
     CHECK(said["cuda_graph"]["nodes"].GetInt() > kinds * 6 * 100);
-    CHECK(said["cuda_graph"]["instantiated"].GetInt() <= kinds * 2);
+    // Of one shape each, the overlapping ones too; CA's first update has no momentum yet.
+    CHECK(said["cuda_graph"]["instantiated"].GetInt() == kinds);
     CHECK(said["overlapped_images_per_s"].GetDouble() > 0);
   }
 }

@@ -3,7 +3,11 @@
 
 #include <cstdint>
 
+#include "kernels/types.h"
+
 namespace pen::test {
+
+inline const Device gpu{Device::Kind::cuda, 0};
 
 struct SimulatedCounts {
   std::int64_t reads = 0;        // copies to the CPU that its caller waited for

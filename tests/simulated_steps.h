@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "tests/simulated_gpu.h"
 #include "tests/tiny_step.h"
 
 namespace pen::test {
-
-inline const Device gpu{Device::Kind::cuda, 0};
 
 inline StepBatch images(Device device, float first = 1) {
   constexpr std::int64_t n = 4;
@@ -69,12 +68,6 @@ inline bool same_state(const Module& a, const std::vector<NamedTensor>& b) {
       if (t.name == other.name && t.tensor.to_vector<float>() != other.tensor.to_vector<float>()) return false;
   return !state.empty();
 }
-
-// What is inside of classifiers, for its length.
-struct PolicyScope {
-  explicit PolicyScope(DType inside) { set_compute_policy({.frozen = inside}); }
-  ~PolicyScope() { set_compute_policy({}); }
-};
 
 // The 16-bit types that this machine computes in.
 inline std::vector<DType> sixteen() {

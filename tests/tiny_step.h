@@ -8,6 +8,12 @@
 
 namespace pen::test {
 
+// What is inside of classifiers, for its length.
+struct PolicyScope {
+  explicit PolicyScope(DType inside) { set_compute_policy({.frozen = inside}); }
+  ~PolicyScope() { set_compute_policy({}); }
+};
+
 // A ResNet-18 of an eighth of the width with three classes, and a masker on taps 1 and 2, both from one seed.
 struct TinyStep {
   TrainOptions options;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "base/file.h"
 #include "kernels/kernels.h"
@@ -23,8 +24,6 @@ using namespace pen;
 using namespace pen::test;
 
 namespace {
-
-const Device gpu{Device::Kind::cuda, 0};
 
 StepBatch images(Device device, std::int64_t n, std::uint64_t seed) {
   std::vector<float> all(static_cast<std::size_t>(n * 32 * 32 * 3));
@@ -60,11 +59,6 @@ std::vector<Variant> variants() {
   if (kernels::device::has_bf16({})) all.push_back({"bf16", brain, DType::bf16});
   return all;
 }
-
-struct PolicyScope {
-  explicit PolicyScope(DType inside) { set_compute_policy({.frozen = inside}); }
-  ~PolicyScope() { set_compute_policy({}); }
-};
 
 // Everything of floats that a run goes on from, as bits (NaN equals NaN).
 std::vector<std::vector<std::uint32_t>> state_of(const TinyStep& n) {
@@ -132,6 +126,24 @@ TEST_CASE("ahead: images that were changed since, or others in the same memory, 
                without.step->train({fresh.images, second.labels}, 1, without.draws));
     CHECK(state_of(with) == state_of(without));
   }
+}
+
+TEST_CASE("simulated, ahead: a step that ended with an error has made nothing for the next one") {
+  const auto kernels_of = [](TinyStep& n, const StepBatch& batch) {
+    const auto before = simulated_counts().kernels;
+    n.step->train(batch, 1, n.draws);
+    return simulated_counts().kernels - before;
+  };
+  TinyStep n(fix_options(), gpu), alone(fix_options(), gpu), told(fix_options(), gpu);
+  const StepBatch first = images(gpu, 4, 1), second = images(gpu, 4, 2);
+  n.step->mask_observer = [](const Tensor&, const Tensor&) { throw std::runtime_error("behind the masked pass"); };
+  CHECK_THROWS_AS(n.step->train(first, 0, n.draws, &second), std::runtime_error);
+  n.step->mask_observer = {};
+  alone.step->train(first, 0, alone.draws);
+  told.step->train(first, 0, told.draws, &second);
+  const std::int64_t own_clean_pass = kernels_of(alone, second);
+  CHECK(kernels_of(n, second) == own_clean_pass);
+  CHECK(kernels_of(told, second) < own_clean_pass);
 }
 
 TEST_CASE("ahead: a step of images that are not finite leaves what it says of the next ones as it is") {

@@ -90,10 +90,10 @@ void write(const std::string& path, const std::string& name_a, const Tensor& a, 
   writer.write(path);
 }
 
-// Images a second where each step is queued before the figures of the one before it are read.
+// Images a second where each step is queued before the figures of the one before it are read. turn: of the batches,
+// from where the steps before left them; ahead: whether steps are told of the next one.
 double overlapped(const std::vector<std::unique_ptr<TrainStep>>& steps, const std::vector<StepBatch>& batches,
-                  std::int64_t rounds, Rng& draws) {
-  std::size_t turn = 0;
+                  std::size_t turn, bool ahead, std::int64_t rounds, Rng& draws) {
   std::int64_t images = 0;
   std::optional<LateLog> before;
   const auto start = std::chrono::steady_clock::now();
@@ -101,7 +101,7 @@ double overlapped(const std::vector<std::unique_ptr<TrainStep>>& steps, const st
     for (const auto& step : steps) {
       const StepBatch& batch = batches[turn++ % batches.size()];
       images += batch.images.size(0);
-      LateLog log = step->queue(batch, 1, draws);
+      LateLog log = step->queue(batch, 1, draws, ahead ? &batches[turn % batches.size()] : nullptr);
       if (before) before->read();
       before.emplace(std::move(log));
     }
@@ -194,13 +194,13 @@ StepBenchmark benchmark_step(const BenchOptions& options, Device device) {
       }
     }
     if (device.is_cuda() && !steps.empty())
-      result.overlapped_images_per_s = overlapped(steps, batches, options.steps, draws);
+      result.overlapped_images_per_s = overlapped(steps, batches, turn, ahead, options.steps, draws);
   } catch (const OutOfMemory& error) {
     release_cached_memory(device);
     const auto inputs = static_cast<std::uint64_t>(bench_input_sets * options.input_size * options.input_size * 3);
     auto memory =
         measure_step_memory(options.input_size, device, at_start, 0, [&](const StepBatch& batch, std::int64_t) {
-          runs.front()(batch, {batch.images.clone(), batch.labels});
+          runs.front()(batch, result.clean_ahead ? StepBatch{batch.images.clone(), batch.labels} : batch);
         });
     if (memory) memory->per_image += inputs * sizeof(float);
     fail_out_of_memory(error, memory, options.batch_size, {});

@@ -21,7 +21,9 @@ OptionTable make_table() {
       .changes_on_resume();
   table.add("name", &F::name, "the run's folder inside output_path; random: a new name made of the time")
       .changes_on_resume();
-  table.add("resume", &F::resume, "go on with the run of this name from its last checkpoint, bit for bit")
+  table
+      .add("resume", &F::resume,
+           "go on with the run of this name from its last checkpoint, bit for bit (on a GPU with --deterministic)")
       .of_this_call();
   table.add("dry_run", &F::dry_run, "say what would run (shapes, memory, steps, time) and write nothing")
       .of_this_call();

@@ -49,7 +49,9 @@ OptionTable make_table() {
   table.add("name", &T::name, "the run's folder inside output_path; random: a new name made of the time")
       .changes_on_resume();
   table.add("do_val", &T::do_val, "validate after each epoch").changes_on_resume();
-  table.add("resume", &T::resume, "go on with the run of this name from its last checkpoint, bit for bit")
+  table
+      .add("resume", &T::resume,
+           "go on with the run of this name from its last checkpoint, bit for bit (on a GPU with --deterministic)")
       .of_this_call();
   table.add("dry_run", &T::dry_run, "say what would run (shapes, memory, steps, time) and write nothing")
       .of_this_call();

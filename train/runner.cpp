@@ -283,10 +283,14 @@ void plan_training(const TrainOptions& o) {
   std::optional<StepBatch> other;
   log_plan({o.batch_size, n.input_size, steps * o.epochs, device, static_cast<std::uint64_t>(o.seed)},
            [&](const StepBatch& batch, std::int64_t i, Rng& draws) {
+             if (!ahead) {
+               step.train(batch, i, draws);
+               return;
+             }
              // Two batches in turn, so that each step finds what the one before made for it.
              if (!other) other = {batch.images.clone(), batch.labels};
              const StepBatch &now = i % 2 ? *other : batch, &next = i % 2 ? batch : *other;
-             step.train(now, i, draws, ahead ? &next : nullptr);
+             step.train(now, i, draws, &next);
            });
 }
 

@@ -191,7 +191,7 @@ Tensor TrainStep::make_mask(const StepBatch& batch, const Clean& clean, const Te
 }
 
 void TrainStep::masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
-                              Classifier& judge, Rng& draws, bool update, const Tensor& next,
+                              Classifier& judge, Rng& draws, bool update, Ahead* ahead,
                               const std::function<void(std::vector<Side>)>& take) {
   PEN_CHECK(infilling_, "the options ask for infilling: use_infiller was not called");
   const auto masked = [&](MaskSide which) { return infilling_->apply(which, batch.images, mask, draws, update); };
@@ -201,11 +201,11 @@ void TrainStep::masked_passes(const StepBatch& batch, const Clean& clean, const 
     if (infilling_->wanted()) {
       const Tensor in = masked(MaskSide::in), out = masked(MaskSide::out);
       logits = judge.logits(ops::concat_batch({in, out}));
-    } else if (next.defined()) {
+    } else if (ahead) {
       std::vector<bool> taps;
       for (std::size_t i = 0; i < judge.tap_widths().size(); ++i) taps.push_back(masker_.reads_tap(i));
-      Classifier::MaskedAndClean seen = judge.masked_and_clean(batch.images, mask, next, taps);
-      ahead_ = Ahead{next, next.version(), std::move(seen.clean)};
+      Classifier::MaskedAndClean seen = judge.masked_and_clean(batch.images, mask, ahead->images, taps);
+      ahead->out = std::move(seen.clean);
       logits = seen.masked;
     } else {
       logits = judge.masked_logits(batch.images, mask);
@@ -296,22 +296,23 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws, 
   const double scale = scale_of(*judge);
   std::vector<Side> sides;
   if (infilling_) infilling_->begin();
-  const bool together = next && next->images.size(1) == batch.images.size(1) &&
-                        next->images.size(2) == batch.images.size(2) && reads_next();
-  masked_passes(batch, clean, seen, p, *judge, draws, true, together ? next->images : Tensor(),
-                [&](std::vector<Side> taken) {
-                  Tensor loss = taken[0].masker_loss;
-                  for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
-                  const bool both = update && taken.size() == 1 && taken[0].one_backward;
-                  backward_scaled(loss, scale, both ? to_both : to_mask);
-                  for (Side& side : taken) {
-                    if (update && !both) backward_scaled(side.classifier_loss, scale, to_classifier);
-                    // The graph goes with its losses' history.
-                    side.masker_loss = side.masker_loss.detach();
-                    side.classifier_loss = side.classifier_loss.detach();
-                    sides.push_back(std::move(side));
-                  }
-                });
+  std::optional<Ahead> ahead;
+  if (next && next->images.size(1) == batch.images.size(1) && next->images.size(2) == batch.images.size(2) &&
+      reads_next())
+    ahead = Ahead{next->images, next->images.version(), {}};
+  masked_passes(batch, clean, seen, p, *judge, draws, true, ahead ? &*ahead : nullptr, [&](std::vector<Side> taken) {
+    Tensor loss = taken[0].masker_loss;
+    for (std::size_t i = 1; i < taken.size(); ++i) loss = ops::add(loss, taken[i].masker_loss);
+    const bool both = update && taken.size() == 1 && taken[0].one_backward;
+    backward_scaled(loss, scale, both ? to_both : to_mask);
+    for (Side& side : taken) {
+      if (update && !both) backward_scaled(side.classifier_loss, scale, to_classifier);
+      // The graph goes with its losses' history.
+      side.masker_loss = side.masker_loss.detach();
+      side.classifier_loss = side.classifier_loss.detach();
+      sides.push_back(std::move(side));
+    }
+  });
   log_sides(sides, batch, log);
 
   // 5. Updates, all or none.
@@ -340,6 +341,7 @@ LateLog TrainStep::queue(const StepBatch& batch, std::int64_t step, Rng& draws, 
   masker_optimizer_.step(clipped(control, masker_optimizer_.parameters(), options_.clip_norm));
   log.send();
   if (recording) recording->finish();
+  ahead_ = std::move(ahead);  // now that nothing can keep it from being computed
   return log;
 }
 
@@ -356,7 +358,7 @@ StepLog TrainStep::validate(const StepBatch& batch, Rng& draws) {
   log_mask(mask, ops::mask_scale(batch.images, mask), log);
   std::vector<Side> sides;
   Classifier& judge = options_.fixed_classifier ? fixed_classifier() : classifier_;
-  masked_passes(batch, clean, mask, p, judge, draws, false, {}, [&](std::vector<Side> taken) {
+  masked_passes(batch, clean, mask, p, judge, draws, false, nullptr, [&](std::vector<Side> taken) {
     for (Side& side : taken) sides.push_back(std::move(side));
   });
   log_sides(sides, batch, log);

@@ -89,9 +89,9 @@ class TrainStep {
   Tensor make_mask(const StepBatch& batch, const Clean& clean, const Tensor& p, Rng& draws);
   // The sides that have a criterion, each handed to `take` (masked in first) as soon as it is there. Of a frozen judge
   // both are one batch; of another the second is made when the first has been taken, and its memory is free again.
-  // next: images that the frozen judge looks at in the same pass, for ahead_; undefined: none.
+  // ahead: images that the frozen judge looks at in the same pass, and where its answer goes; null: none.
   void masked_passes(const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p, Classifier& judge,
-                     Rng& draws, bool update, const Tensor& next, const std::function<void(std::vector<Side>)>& take);
+                     Rng& draws, bool update, Ahead* ahead, const std::function<void(std::vector<Side>)>& take);
   Side side_of(MaskSide which, const StepBatch& batch, const Clean& clean, const Tensor& mask, const Tensor& p,
                const Tensor& logits) const;
   // What the sides and their sums say.
