@@ -127,7 +127,7 @@ Tensor largest_excess(const Tensor& probabilities, const Tensor& prior, bool div
 Tensor equal_ids(const Tensor& a, const Tensor& b, const Tensor& like);
 
 // ---- masks (ops_mask.cpp): x (N,H,W,C), m (N,H,W,1) in [0,1], or coarser: (N,h,w,1) with H = s h, W = s w, each value
-// for s x s pixels, as resize_nearest would repeat it
+// for s x s pixels, as resize_nearest would repeat it where nearest_repeats() is s
 // Masked in: filling + m (x - filling); masked out: filling + (1 - m)(x - filling). filling undefined: zeros.
 Tensor mask_in(const Tensor& x, const Tensor& m, const Tensor& filling = {});
 Tensor mask_out(const Tensor& x, const Tensor& m, const Tensor& filling = {});
