@@ -59,4 +59,4 @@ def labels(classifier, x):
     """What the classifier says of every other image, and the class after it for the others: half of them are right."""
     with torch.no_grad():
         predicted = classifier.eval()(x)[0].argmax(1)
-    return (predicted + torch.arange(len(predicted)) % 2) % classifier.fc.out_features
+    return (predicted + torch.arange(len(predicted), device=predicted.device) % 2) % classifier.fc.out_features

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "kernels/shared/pack.h"
 #include "kernels/shared/team.h"
+#include "kernels/shared/two_sums.h"
 #include "kernels/types.h"
 
 namespace pen::kernels::cpu {
@@ -44,6 +46,49 @@ struct Exec {
 #pragma GCC ivdep
       for (std::int64_t i = begin; i < end; ++i) g(i, told);
     });
+  }
+
+  template <class F>
+  void eights(std::int64_t n, bool whole, F f) const {
+    parallel_for(bit_bytes(n), grain / 8, [&](std::int64_t begin, std::int64_t end) {
+      const F g = f;
+      for (std::int64_t i = 8 * begin; i < 8 * end; i += 8)
+        if (whole && i + 8 <= n)
+          g(i, shared::Whole{});
+        else
+          g(i, shared::Part{static_cast<int>(std::min<std::int64_t>(n - i, 8))});
+    });
+  }
+
+  template <class F>
+  void columns(std::int64_t rows, std::int64_t cols, bool whole, F f) const {
+    parallel_for(rows, grain / std::max<std::int64_t>(cols, 1) + 1, [&](std::int64_t begin, std::int64_t end) {
+      each_pack(cols, whole, [&](auto width, std::int64_t c) {
+        const auto g = f.template at<width>(c);
+        for (std::int64_t r = begin; r < end; ++r) g(r);
+      });
+    });
+  }
+
+  template <class wide, class F, class G>
+  void two_sums(std::int64_t rows, std::int64_t cols, bool whole, F f, G g) const {
+    constexpr std::int64_t piece = 512;
+    const std::int64_t pieces = (rows + piece - 1) / piece;
+    std::vector<TwoSums> partial(static_cast<std::size_t>(pieces * cols));
+    parallel_for(pieces, std::max<std::int64_t>(grain / std::max<std::int64_t>(std::min(rows, piece) * cols, 1), 1),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t p = begin; p < end; ++p)
+                     each_pack(cols, whole, [&](auto width, std::int64_t c) {
+                       shared::SumsOfColumns<wide, width> sums;
+                       sums.add(f.template at<width>(c), p * piece, std::min(rows, (p + 1) * piece), 1);
+                       for (int l = 0; l < width; ++l) partial[static_cast<std::size_t>(p * cols + c + l)] = sums.of(l);
+                     });
+                 });
+    for (std::int64_t c = 0; c < cols; ++c) {
+      TwoSums sums{};
+      for (std::int64_t p = 0; p < pieces; ++p) sums += partial[static_cast<std::size_t>(p * cols + c)];
+      g(c, sums);
+    }
   }
 
   template <class F>
@@ -120,6 +165,16 @@ struct Exec {
   }
 
  private:
+  // h(width, col) for all columns, eight at a time where they may be read so.
+  template <class H>
+  static void each_pack(std::int64_t cols, bool whole, H h) {
+    if (whole && cols % 8 == 0) {
+      for (std::int64_t c = 0; c < cols; c += 8) h(std::integral_constant<int, 8>{}, c);
+    } else {
+      for (std::int64_t c = 0; c < cols; ++c) h(std::integral_constant<int, 1>{}, c);
+    }
+  }
+
   // Eight running sums, so that the additions need not wait for each other.
   template <class F>
   static auto sum_row(const F& f, std::int64_t row, std::int64_t begin, std::int64_t end) {

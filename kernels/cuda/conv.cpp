@@ -58,6 +58,15 @@ void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, con
   set(Role::w, b.w);
   set(Role::y, b.y);
   set(Role::bias, b.bias);
+  // Fused, cuDNN's engines for 16 bit read a bias of 16 bit too.
+  std::optional<Temporary> narrow_bias;
+  if constexpr (!std::is_same_v<T, wide_t<T>>)
+    if (plan.fused() && spec.bias) {
+      T* const narrowed =
+          narrow_bias.emplace(static_cast<std::size_t>(spec.d.k) * sizeof(T), libraries.stream()).template as<T>();
+      cuda::narrow(ctx, spec.d.k, b.bias, narrowed);
+      set(Role::bias, narrowed);
+    }
   // cuDNN does not promise to read a residual before it writes the same place: it gets a copy.
   std::optional<Temporary> aside;
   if (in_place) aside.emplace(bytes, libraries.stream());

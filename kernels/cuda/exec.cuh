@@ -9,7 +9,9 @@
 #include "base/rng.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/status.h"
+#include "kernels/shared/pack.h"
 #include "kernels/shared/team.h"
+#include "kernels/shared/two_sums.h"
 
 namespace pen::kernels::cuda {
 
@@ -28,6 +30,55 @@ __global__ void __launch_bounds__(block_threads) map_told_kernel(index_t n, Ask 
   const auto told = ask();
   const index_t step = static_cast<index_t>(gridDim.x) * blockDim.x;
   for (index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) f(i, told);
+}
+
+// A thread has eight elements at a time.
+template <class F>
+__global__ void __launch_bounds__(block_threads) eights_kernel(index_t n, bool whole, F f) {
+  const index_t step = static_cast<index_t>(gridDim.x) * blockDim.x * 8;
+  for (index_t i = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 8; i < n; i += step)
+    if (whole && i + 8 <= n)
+      f(i, shared::Whole{});
+    else
+      f(i, shared::Part{static_cast<int>(n - i < 8 ? n - i : 8)});
+}
+
+// threadIdx.x runs along the packs of columns, threadIdx.y and the blocks of x along the rows.
+template <int W, class F>
+__global__ void __launch_bounds__(block_threads) columns_kernel(index_t rows, index_t packs, F f) {
+  const index_t p = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x;
+  if (p >= packs) return;
+  const auto g = f.template at<W>(p * W);
+  const index_t step = static_cast<index_t>(gridDim.x) * blockDim.y;
+  for (index_t r = static_cast<index_t>(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += step) g(r);
+}
+
+// The sums of `piece` rows for `lanes` packs of columns (a power of two, up to 32): lanes along the packs, the other
+// threads of the block share the rows, and its columns then share the sums of those threads. sums: (pieces, packs W).
+template <class wide, int W, class F>
+__global__ void __launch_bounds__(block_threads)
+    two_sums_kernel(index_t rows, index_t packs, index_t piece, int lanes, F f, TwoSums* sums) {
+  __shared__ alignas(16) unsigned char bytes[block_threads * W * sizeof(TwoSums)];
+  TwoSums* const mine = reinterpret_cast<TwoSums*>(bytes);  // (worker, column of the block)
+  const int thread = static_cast<int>(threadIdx.x), lane = thread & (lanes - 1);
+  const int worker = thread / lanes, workers = block_threads / lanes, here = lanes * W;
+  const index_t p = static_cast<index_t>(blockIdx.y) * lanes + lane, begin = blockIdx.x * piece;
+  shared::SumsOfColumns<wide, W> found;
+  if (p < packs) found.add(f.template at<W>(p * W), begin + worker, min(rows, begin + piece), workers);
+  for (int l = 0; l < W; ++l) mine[worker * here + lane * W + l] = found.of(l);
+  __syncthreads();
+  // As many groups of workers as there are threads for each column; one after the other within a group, then groups.
+  const int groups = block_threads / here, each = workers / groups;
+  const int column = thread % here, group = thread / here;
+  TwoSums sum{};
+  for (int i = 0; i < each; ++i) sum += mine[(group * each + i) * here + column];
+  __syncthreads();
+  mine[group * here + column] = sum;
+  __syncthreads();
+  const index_t c = static_cast<index_t>(blockIdx.y) * here + column;
+  if (group > 0 || c >= packs * W) return;
+  for (int i = 1; i < groups; ++i) sum += mine[i * here + column];
+  sums[blockIdx.x * packs * W + c] = sum;
 }
 
 // threadIdx.x runs along the columns (neighbours touch neighbours), blocks stride over both.
@@ -221,6 +272,13 @@ struct ResultOfMiddle {
   __device__ void operator()(index_t o, Sum sum) const { g(o, 0, sum); }
 };
 
+// Without the outer axis.
+template <class G>
+struct SumOfMiddle {
+  G g;
+  __device__ void operator()(index_t, index_t c, TwoSums sum) const { g(c, sum); }
+};
+
 class Exec {
  public:
   // Working memory of a kernel, in the order of its stream.
@@ -248,6 +306,38 @@ class Exec {
     if (n <= 0) return;
     map_told_kernel<<<blocks(n, block_threads), block_threads, 0, stream_>>>(n, ask, f);
     PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class F>
+  void eights(index_t n, bool whole, F f) const {
+    if (n <= 0) return;
+    eights_kernel<<<blocks(bit_bytes(n), block_threads), block_threads, 0, stream_>>>(n, whole, f);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class F>
+  void columns(index_t rows, index_t cols, bool whole, F f) const {
+    if (rows <= 0 || cols <= 0) return;
+    if (whole && cols % 8 == 0)
+      columns_of<8>(rows, cols / 8, f);
+    else
+      columns_of<1>(rows, cols, f);
+  }
+
+  template <class wide, class F, class G>
+  void two_sums(index_t rows, index_t cols, bool whole, F f, G g) const {
+    if (cols <= 0) return;
+    // A piece has so many elements: it depends on the sizes alone, as bits must.
+    constexpr index_t elements = 32768;
+    const index_t piece = std::max<index_t>((elements + cols - 1) / cols, 64);
+    const index_t pieces = std::max<index_t>((rows + piece - 1) / piece, 1);
+    Memory<TwoSums> partial(*this, pieces * cols);
+    if (whole && cols % 8 == 0)
+      two_sums_of<wide, 8>(rows, cols / 8, piece, pieces, f, partial.data());
+    else
+      two_sums_of<wide, 1>(rows, cols, piece, pieces, f, partial.data());
+    // Few columns for each block, which has more threads for the pieces.
+    middle_once<TwoSums>(1, pieces, cols, PartialOfMiddle<TwoSums>{partial.data(), pieces, cols}, SumOfMiddle<G>{g}, 4);
   }
 
   template <class F>
@@ -327,9 +417,30 @@ class Exec {
     PEN_CUDA(cudaGetLastError());
   }
 
+  template <int W, class F>
+  void columns_of(index_t rows, index_t packs, F f) const {
+    const int wide = power_of_two(packs, 64), high = block_threads / wide;
+    const unsigned across = static_cast<unsigned>((packs + wide - 1) / wide);
+    // Eight rows for each thread, so that reading what columns need is little of the work, unless that left
+    // multiprocessors idle.
+    const index_t most = (rows + high - 1) / high, fill = 16 * index_t{gpu_.multiprocessors} / across + 1;
+    const dim3 extent(static_cast<unsigned>(std::min(most, std::max((most + 7) / 8, fill))), across);
+    columns_kernel<W>
+        <<<extent, dim3(static_cast<unsigned>(wide), static_cast<unsigned>(high)), 0, stream_>>>(rows, packs, f);
+    PEN_CUDA(cudaGetLastError());
+  }
+
+  template <class wide, int W, class F>
+  void two_sums_of(index_t rows, index_t packs, index_t piece, index_t pieces, F f, TwoSums* sums) const {
+    const int lanes = power_of_two(packs, 32);
+    const dim3 extent(static_cast<unsigned>(pieces), static_cast<unsigned>((packs + lanes - 1) / lanes));
+    two_sums_kernel<wide, W><<<extent, block_threads, 0, stream_>>>(rows, packs, piece, lanes, f, sums);
+    PEN_CUDA(cudaGetLastError());
+  }
+
   template <class Sum, class F, class G>
-  void middle_once(index_t outer, index_t rows, index_t cols, F f, G g) const {
-    const int lanes = power_of_two(cols, 32);
+  void middle_once(index_t outer, index_t rows, index_t cols, F f, G g, int most_lanes = 32) const {
+    const int lanes = power_of_two(cols, most_lanes);
     const unsigned across = std::min(blocks(cols, lanes), 1024u);
     const dim3 extent(std::max(blocks(outer, 1) / across, 1u), across);
     middle_kernel<Sum><<<extent, block_threads, 0, stream_>>>(outer, rows, cols, lanes, f, g);

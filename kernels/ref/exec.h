@@ -1,9 +1,11 @@
 // Walks index spaces with plain loops on one thread.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/shared/pack.h"
 #include "kernels/shared/team.h"
 #include "kernels/types.h"
 
@@ -24,6 +26,10 @@ struct Exec {
   template <class F>
   void map(std::int64_t n, F f) const {
     for (std::int64_t i = 0; i < n; ++i) f(i);
+  }
+  template <class F>
+  void eights(std::int64_t n, bool, F f) const {
+    for (std::int64_t i = 0; i < n; i += 8) f(i, shared::Part{static_cast<int>(std::min<std::int64_t>(n - i, 8))});
   }
   template <class Ask, class F>
   void map_told(std::int64_t n, Ask ask, F f) const {

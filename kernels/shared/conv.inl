@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/shared/math.inl"
+#include "kernels/shared/pack.h"
 
 namespace pen::kernels::shared {
 
@@ -69,36 +70,87 @@ void conv2d_bwd_weight(const Context& ctx, const Conv2d& d, const real* x, const
 // y = act(sums + b + residual), in the wide type and rounded once, act = ReLU of this slope if `relu`; b (K) and
 // residual may be null, y may be either input. positive, if wanted: a bit for each element, 1 where y > 0. A worker has
 // the eight elements of a byte.
+template <class real, class Sums>
+struct ConvEpilogue {
+  index_t k;
+  wide_t<real> keep;
+  const Sums* sums;
+  const wide_t<real>* b;
+  const real* residual;
+  bool relu;
+  real* y;
+  std::uint8_t* positive;
+
+  // Whole eights do not begin in one row and end in another.
+  PEN_HD Pack<wide_t<real>, 8> biases(index_t first, Whole) const { return read_pack<8>(b + remainder_of(first, k)); }
+  PEN_HD Pack<wide_t<real>, 8> biases(index_t first, Part part) const {
+    Pack<wide_t<real>, 8> found;
+    for (int j = 0; j < 8; ++j) found.at[j] = j < part ? b[(first + j) % k] : wide_t<real>(0);
+    return found;
+  }
+
+  template <class Count>
+  PEN_HD void operator()(index_t first, Count count) const {
+    using wide = wide_t<real>;
+    const auto from = read_eight(count, sums + first);
+    wide v[8];
+    for (int j = 0; j < 8; ++j) v[j] = static_cast<wide>(from.at[j]);
+    if (b) {
+      const auto bias = biases(first, count);
+      for (int j = 0; j < 8; ++j) v[j] += bias.at[j];
+    }
+    if (residual) {
+      const auto other = read_eight(count, residual + first);
+      for (int j = 0; j < 8; ++j) v[j] += other.at[j];
+    }
+    Pack<real, 8> to;
+    unsigned byte = 0;
+    for (int j = 0; j < 8; ++j) {
+      to.at[j] = static_cast<real>(relu ? rectified(v[j], keep) : v[j]);
+      byte |= static_cast<unsigned>(j < count && to.at[j] > wide(0)) << j;
+    }
+    write_eight(count, y + first, to);
+    if (positive) positive[first / 8] = static_cast<std::uint8_t>(byte);
+  }
+};
 template <class Exec, class real, class Sums>
 void conv_epilogue(const Context& ctx, index_t rows, index_t k, double slope, const Sums* sums, const wide_t<real>* b,
                    const real* residual, bool relu, real* y, std::uint8_t* positive) {
-  const index_t n = rows * k;
-  const auto keep = static_cast<wide_t<real>>(slope);
-  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
-    const std::uint8_t byte = bits_of_byte(j, n, [=](index_t i) {
-      using wide = wide_t<real>;
-      wide v = static_cast<wide>(sums[i]);
-      if (b) v += b[i % k];
-      if (residual) v += residual[i];
-      if (relu) v = rectified(v, keep);
-      y[i] = static_cast<real>(v);
-      return y[i] > wide(0);
-    });
-    if (positive) positive[j] = byte;
-  });
+  Exec(ctx).eights(rows * k, (!b || k % 8 == 0) && aligned(sums, b, residual, y),
+                   ConvEpilogue<real, Sums>{k, static_cast<wide_t<real>>(slope), sums, b, residual, relu, y, positive});
 }
 
 // dx = sums + residual where open, a bit for each element, is 1, else `slope` of it; residual and open may be null, dx
 // may be either input.
+template <class real, class Sums>
+struct AddAndGate {
+  wide_t<real> keep;
+  const Sums* sums;
+  const real* residual;
+  const std::uint8_t* open;
+  real* dx;
+
+  template <class Count>
+  PEN_HD void operator()(index_t first, Count count) const {
+    using wide = wide_t<real>;
+    const auto from = read_eight(count, sums + first);
+    wide v[8];
+    for (int j = 0; j < 8; ++j) v[j] = static_cast<wide>(from.at[j]);
+    if (residual) {
+      const auto other = read_eight(count, residual + first);
+      for (int j = 0; j < 8; ++j) v[j] += other.at[j];
+    }
+    const unsigned byte = open ? open[first / 8] : 0xff;
+    Pack<real, 8> to;
+    for (int j = 0; j < 8; ++j) to.at[j] = static_cast<real>(gated(v[j], byte >> j & 1, keep));
+    write_eight(count, dx + first, to);
+  }
+};
 template <class Exec, class real, class Sums>
 void add_and_gate(const Context& ctx, index_t n, double slope, const Sums* sums, const real* residual,
                   const std::uint8_t* open, real* dx) {
-  const auto keep = static_cast<wide_t<real>>(slope);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) {
-    wide_t<real> v = static_cast<wide_t<real>>(sums[i]);
-    if (residual) v += residual[i];
-    dx[i] = static_cast<real>(gated(v, !open || bit_at(open, i), keep));
-  });
+  Exec(ctx).eights(n, aligned(sums, residual, dx),
+                   AddAndGate<real, Sums>{static_cast<wide_t<real>>(slope), sums, residual, open, dx});
 }
 
 // dm = sum over channels and a cell's pixels of x * (the data gradient of dy_in - dy_out), see kernels.def.

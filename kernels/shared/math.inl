@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/rng.h"
+#include "kernels/shared/two_sums.h"
 #include "kernels/types.h"
 
 namespace pen::kernels::shared {
@@ -47,6 +48,9 @@ PEN_HD inline index_t quotient(index_t a, index_t b) {
   return a / b;
 }
 
+// a % b for what is not negative, likewise.
+PEN_HD inline index_t remainder_of(index_t a, index_t b) { return a - quotient(a, b) * b; }
+
 // The cell that run r lies in; a run is what a row of pixels has of a cell: runs in order are the images.
 PEN_HD inline index_t cell_of_run(const MaskCells& d, index_t r) {
   if (d.scale == 1) return r;
@@ -74,17 +78,6 @@ PEN_HD inline std::uint8_t bits_of_byte(index_t j, index_t n, F f) {
   for (index_t i = 8 * j; i < n && i < 8 * j + 8; ++i) byte |= static_cast<unsigned>(f(i)) << (i % 8);
   return static_cast<std::uint8_t>(byte);
 }
-
-// Two sums that one walk takes together.
-struct TwoSums {
-  double first = 0, second = 0;
-  PEN_HD TwoSums& operator+=(const TwoSums& other) {
-    first += other.first;
-    second += other.second;
-    return *this;
-  }
-};
-PEN_HD inline TwoSums operator+(TwoSums a, const TwoSums& b) { return a += b; }
 
 template <class T>
 PEN_HD inline void store(T* y, index_t i, double value, Accum accum) {

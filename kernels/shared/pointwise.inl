@@ -1,14 +1,17 @@
 // Elementwise kernels and simple movements of rows and columns. `Exec` says how an index space is walked:
 //   map(n, f)                     f(i)
-//   grid(rows, cols, f)           f(row, col), columns fastest
-//   rows(n, f)                    f(row, team), a team of workers for each row (team.h)
-//   reduce(rows, cols, f, g)      g(row, sum over col of f(row, col)), in double, in a fixed order
-//   reduce_middle(outer, rows, cols, f, g)   g(o, col, sum over row of f(o, row, col)), likewise
+//   eights(n, whole, f)           f(i, count) for i = 0, 8, ...; count is Whole where eight may be read at once
+//   (pack.h) grid(rows, cols, f)           f(row, col), columns fastest columns(rows, cols, whole, f)
+//   f.at<W>(col)(row), each W columns with all their rows: what a column needs is read once rows(n, f) f(row, team), a
+//   team of workers for each row (team.h) reduce(rows, cols, f, g)      g(row, sum over col of f(row, col)), in double,
+//   in a fixed order reduce_middle(outer, rows, cols, f, g)   g(o, col, sum over row of f(o, row, col)), likewise
+//   two_sums(rows, cols, whole, f, g)        g(col, sums over row), of what f.at<W>(col)(row, first, second) adds
 //   Memory<T>(exec, n)            working memory of n elements
 // Sums are of f's type: double, or TwoSums where one pass takes two of them.
 #pragma once
 
 #include "kernels/shared/math.inl"
+#include "kernels/shared/pack.h"
 
 namespace pen::kernels::shared {
 
@@ -81,28 +84,41 @@ void relu_bwd(const Context& ctx, index_t n, ReluRule rule, const real* x, const
   }
 }
 
+template <class real>
+struct MarkPositive {
+  const real* y;
+  std::uint8_t* positive;
+  template <class Count>
+  PEN_HD void operator()(index_t first, Count count) const {
+    const auto from = read_eight(count, y + first);
+    unsigned byte = 0;
+    for (int j = 0; j < 8; ++j) byte |= static_cast<unsigned>(from.at[j] > wide_t<real>(0)) << j;
+    positive[first / 8] = static_cast<std::uint8_t>(byte);
+  }
+};
 template <class Exec, class real>
 void mark_positive(const Context& ctx, index_t n, const real* y, std::uint8_t* positive) {
-  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
-    positive[j] = bits_of_byte(j, n, [=](index_t i) { return y[i] > wide_t<real>(0); });
-  });
+  Exec(ctx).eights(n, aligned(y), MarkPositive<real>{y, positive});
 }
 
+template <class real>
+struct Gate {
+  wide_t<real> keep;
+  const real* dy;
+  const std::uint8_t* open;
+  real* dx;
+  template <class Count>
+  PEN_HD void operator()(index_t first, Count count) const {
+    const auto from = read_eight(count, dy + first);
+    const unsigned byte = open[first / 8];
+    Pack<real, 8> to;
+    for (int j = 0; j < 8; ++j) to.at[j] = static_cast<real>(gated<wide_t<real>>(from.at[j], byte >> j & 1, keep));
+    write_eight(count, dx + first, to);
+  }
+};
 template <class Exec, class real>
 void gate(const Context& ctx, index_t n, double slope, const real* dy, const std::uint8_t* open, real* dx) {
-  const auto keep = static_cast<wide_t<real>>(slope);
-  Exec(ctx).map(bit_bytes(n), [=] PEN_HD(index_t j) {
-    const auto one = [=](index_t i, unsigned is_open) {
-      dx[i] = static_cast<real>(gated<wide_t<real>>(dy[i], is_open, keep));
-    };
-    const unsigned byte = open[j];
-    const index_t first = 8 * j;
-    if (first + 8 <= n) {  // of a fixed length, which a compiler turns into vectors
-      for (int i = 0; i < 8; ++i) one(first + i, byte >> i & 1);
-    } else {
-      for (index_t i = first; i < n; ++i) one(i, byte >> (i - first) & 1);
-    }
-  });
+  Exec(ctx).eights(n, aligned(dy, dx), Gate<real>{static_cast<wide_t<real>>(slope), dy, open, dx});
 }
 
 template <class Exec, class real>
