@@ -48,6 +48,11 @@ struct Exec {
     });
   }
 
+  template <class Y, class F, class... X>
+  void each(std::int64_t n, Y* y, F f, const X*... x) const {
+    map(n, [=](std::int64_t i) { y[i] = f(x[i]...); });
+  }
+
   template <class F>
   void eights(std::int64_t n, bool whole, F f) const {
     parallel_for(bit_bytes(n), grain / 8, [&](std::int64_t begin, std::int64_t end) {

@@ -308,6 +308,11 @@ class Exec {
     PEN_CUDA(cudaGetLastError());
   }
 
+  template <class Y, class F, class... X>
+  void each(index_t n, Y* y, F f, const X*... x) const {
+    eights(n, shared::aligned(y, x...), shared::Elementwise<Y, F, X...>{f, y, x...});
+  }
+
   template <class F>
   void eights(index_t n, bool whole, F f) const {
     if (n <= 0) return;
@@ -347,7 +352,7 @@ class Exec {
         cols <= 32 ? power_of_two(cols, 32) : static_cast<int>(std::min<index_t>((cols + 31) / 32 * 32, 256));
     const int high = block_threads / wide;
     const unsigned across = std::min(blocks(cols, wide), 1024u);
-    const dim3 extent(std::max(blocks(rows, high) / across, 1u), across);
+    const dim3 extent(down(rows, high, across), across);
     grid_kernel<<<extent, dim3(static_cast<unsigned>(wide), static_cast<unsigned>(high)), 0, stream_>>>(rows, cols, f);
     PEN_CUDA(cudaGetLastError());
   }
@@ -403,6 +408,11 @@ class Exec {
     return static_cast<unsigned>(std::min<index_t>((n + size - 1) / size, index_t{32} * gpu_.multiprocessors));
   }
 
+  // The same where `across` blocks lie side by side: how many of those.
+  unsigned down(index_t n, index_t size, unsigned across) const {
+    return std::min(blocks(n, size), std::max(32u * static_cast<unsigned>(gpu_.multiprocessors) / across, 1u));
+  }
+
   // The smallest power of two that is at least n, and at most `most`.
   static int power_of_two(index_t n, int most) {
     int p = 1;
@@ -442,7 +452,7 @@ class Exec {
   void middle_once(index_t outer, index_t rows, index_t cols, F f, G g, int most_lanes = 32) const {
     const int lanes = power_of_two(cols, most_lanes);
     const unsigned across = std::min(blocks(cols, lanes), 1024u);
-    const dim3 extent(std::max(blocks(outer, 1) / across, 1u), across);
+    const dim3 extent(down(outer, 1, across), across);
     middle_kernel<Sum><<<extent, block_threads, 0, stream_>>>(outer, rows, cols, lanes, f, g);
     PEN_CUDA(cudaGetLastError());
   }

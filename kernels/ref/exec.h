@@ -27,6 +27,10 @@ struct Exec {
   void map(std::int64_t n, F f) const {
     for (std::int64_t i = 0; i < n; ++i) f(i);
   }
+  template <class Y, class F, class... X>
+  void each(std::int64_t n, Y* y, F f, const X*... x) const {
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(x[i]...);
+  }
   template <class F>
   void eights(std::int64_t n, bool, F f) const {
     for (std::int64_t i = 0; i < n; i += 8) f(i, shared::Part{static_cast<int>(std::min<std::int64_t>(n - i, 8))});

@@ -68,9 +68,6 @@ PEN_HD inline void each_pixel(const MaskCells& d, index_t cell, F f) {
     for (index_t j = 0; j < d.scale; ++j) f(first + i * width + j);
 }
 
-// Element i of a field of bits (bit_bytes).
-PEN_HD inline bool bit_at(const std::uint8_t* bits, index_t i) { return bits[i / 8] >> (i % 8) & 1; }
-
 // Calls f(i) for the elements of byte j of a field of n bits, in order: whoever writes bits writes whole bytes.
 template <class F>
 PEN_HD inline std::uint8_t bits_of_byte(index_t j, index_t n, F f) {

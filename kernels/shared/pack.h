@@ -65,6 +65,38 @@ PEN_HD inline void write_eight(Part part, T* p, const Pack<T, 8>& eight) {
     if (j < part) p[j] = eight.at[j];
 }
 
+// y[i] = f(x[i]) or f(x1[i], x2[i]).
+template <class Y, class F, class... X>
+struct Elementwise;
+template <class Y, class F, class X>
+struct Elementwise<Y, F, X> {
+  F f;
+  Y* y;
+  const X* x;
+  template <class Count>
+  PEN_HD void operator()(std::int64_t first, Count count) const {
+    const auto from = read_eight(count, x + first);
+    Pack<Y, 8> to;
+    for (int j = 0; j < 8; ++j) to.at[j] = f(from.at[j]);
+    write_eight(count, y + first, to);
+  }
+};
+template <class Y, class F, class X1, class X2>
+struct Elementwise<Y, F, X1, X2> {
+  F f;
+  Y* y;
+  const X1* x1;
+  const X2* x2;
+  template <class Count>
+  PEN_HD void operator()(std::int64_t first, Count count) const {
+    const auto a = read_eight(count, x1 + first);
+    const auto b = read_eight(count, x2 + first);
+    Pack<Y, 8> to;
+    for (int j = 0; j < 8; ++j) to.at[j] = f(a.at[j], b.at[j]);
+    write_eight(count, y + first, to);
+  }
+};
+
 // Whether packs may be read and written at all of these addresses (null: nothing is).
 template <class... T>
 bool aligned(const T*... p) {

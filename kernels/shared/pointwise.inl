@@ -1,5 +1,6 @@
 // Elementwise kernels and simple movements of rows and columns. `Exec` says how an index space is walked:
 //   map(n, f)                     f(i)
+//   each(n, y, f, x...)           y[i] = f(x[i]...); y may be an x
 //   eights(n, whole, f)           f(i, count) for i = 0, 8, ...; count is Whole where eight may be read at once
 //   (pack.h) grid(rows, cols, f)           f(row, col), columns fastest columns(rows, cols, whole, f)
 //   f.at<W>(col)(row), each W columns with all their rows: what a column needs is read once rows(n, f) f(row, team), a
@@ -23,17 +24,20 @@ void fill(const Context& ctx, index_t n, double value, real* y) {
 
 template <class Exec, class real>
 void copy(const Context& ctx, index_t n, const real* x, real* y) {
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = x[i]; });
+  Exec(ctx).each(
+      n, y, [=] PEN_HD(real v) { return v; }, x);
 }
 
 template <class Exec, class real, class wide>
 void narrow(const Context& ctx, index_t n, const wide* x, real* y) {
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = static_cast<real>(x[i]); });
+  Exec(ctx).each(
+      n, y, [=] PEN_HD(wide v) { return static_cast<real>(v); }, x);
 }
 
 template <class Exec, class real, class wide>
 void widen(const Context& ctx, index_t n, const real* x, wide* y) {
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = static_cast<wide>(x[i]); });
+  Exec(ctx).each(
+      n, y, [=] PEN_HD(real v) { return static_cast<wide>(v); }, x);
 }
 
 template <class Exec, class real>
@@ -45,7 +49,8 @@ void affine(const Context& ctx, index_t n, double a, double b, const real* x, re
 template <class Exec, class real>
 void add_scaled(const Context& ctx, index_t n, double a, const real* x1, double b, const real* x2, real* y) {
   const wide_t<real> ra = static_cast<wide_t<real>>(a), rb = static_cast<wide_t<real>>(b);
-  Exec(ctx).map(n, [=] PEN_HD(index_t i) { y[i] = static_cast<real>(ra * x1[i] + rb * x2[i]); });
+  Exec(ctx).each(
+      n, y, [=] PEN_HD(real v1, real v2) { return static_cast<real>(ra * v1 + rb * v2); }, x1, x2);
 }
 
 template <class Exec, class real>
