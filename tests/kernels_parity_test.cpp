@@ -110,16 +110,28 @@ void check_parity(const Case& c, const Context& ctx) {
   }
 }
 
+// A share of the cases: on a GPU cuDNN makes plans for each, on one core, and the shares may be run side by side
+// (scripts/gpu-check).
+struct Share {
+  std::size_t index = 0, count = 1;
+};
+template <class F>
+void for_share(const Share& share, F wanted_and_check) {
+  const std::vector<Case>& cases = all_cases();
+  REQUIRE(share.index < share.count);
+  int checked = 0;
+  for (std::size_t i = share.index; i < cases.size(); i += share.count) checked += wanted_and_check(cases[i]);
+  CHECK(checked * static_cast<int>(share.count) > 50);
+}
+
 // Products and sums are those of float32: what differs is the last rounding.
 template <class real>
-void check_16_bit(const Context& ctx) {
-  int cases = 0;
-  for (const Case& c : all_cases()) {
-    if (!body_of<real>(c)) continue;
-    ++cases;
+void check_16_bit(const Context& ctx, const Share& share = {}) {
+  for_share(share, [&](const Case& c) {
+    if (!body_of<real>(c)) return false;
     check_parity<real>(c, ctx);
-  }
-  CHECK(cases > 50);
+    return true;
+  });
 }
 
 // In-place variants give the bits of the ordinary case; adding gives the start plus what writing gives.
@@ -144,6 +156,13 @@ void check_relations(const Context& ctx, bool library) {
       check_close(c.name, sum.outputs[o], want, sizeof(real) == 4 ? 1e-6 : 1e-14);
     }
   }
+}
+
+template <class F>
+void on_gpu(F check, const Share& share) {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  const Device gpu{Device::Kind::cuda, 0};
+  check({.device = gpu, .stream = kernels::device::stream(gpu)}, share);
 }
 
 }  // namespace
@@ -240,16 +259,26 @@ TEST_CASE("cuda: shared kernels, float and double") {
   check_relations<float>(ctx, false);
 }
 
-TEST_CASE("cuda: library kernels, float and double") {
-  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
-  const Device gpu{Device::Kind::cuda, 0};
-  const Context ctx{.device = gpu, .stream = kernels::device::stream(gpu)};
-  for (const Case& c : all_cases()) {
-    if (!is_library(c.kernel)) continue;
+// Test cases for the shares of what `check` is given.
+#define PEN_IN_SHARES(name, check)                                          \
+  TEST_CASE("cuda: " name ", share 1 of 4") { on_gpu(check, Share{0, 4}); } \
+  TEST_CASE("cuda: " name ", share 2 of 4") { on_gpu(check, Share{1, 4}); } \
+  TEST_CASE("cuda: " name ", share 3 of 4") { on_gpu(check, Share{2, 4}); } \
+  TEST_CASE("cuda: " name ", share 4 of 4") { on_gpu(check, Share{3, 4}); }
+
+PEN_IN_SHARES("library kernels, float and double", [](const Context& ctx, const Share& share) {
+  for_share(share, [&](const Case& c) {
+    if (!is_library(c.kernel)) return false;
     check_parity<float>(c, ctx);
     check_parity<double>(c, ctx);
-  }
-  check_relations<float>(ctx, true);
+    return true;
+  });
+})
+
+TEST_CASE("cuda: relations of library kernels") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  const Device gpu{Device::Kind::cuda, 0};
+  check_relations<float>({.device = gpu, .stream = kernels::device::stream(gpu)}, true);
 }
 
 TEST_CASE("16 bit: the kernels of frozen networks on the CPU") {
@@ -258,25 +287,20 @@ TEST_CASE("16 bit: the kernels of frozen networks on the CPU") {
   check_16_bit<bf16>(cpu_context);
 }
 
-TEST_CASE("cuda: the kernels of frozen networks in 16 bit") {
-  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
-  const Device gpu{Device::Kind::cuda, 0};
-  const Context ctx{.device = gpu, .stream = kernels::device::stream(gpu)};
-  check_16_bit<bf16>(ctx);
-  check_16_bit<f16>(ctx);
-}
+PEN_IN_SHARES("the kernels of frozen networks in bf16", check_16_bit<bf16>)
+PEN_IN_SHARES("the kernels of frozen networks in f16", check_16_bit<f16>)
 
 // Products of 10-bit mantissas: 2^-11 each, of sums of up to a thousand.
-TEST_CASE("cuda: convolutions and products in TF32 are near") {
-  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
-  const Device gpu{Device::Kind::cuda, 0};
-  const Context ctx{.device = gpu, .stream = kernels::device::stream(gpu), .math = kernels::Math::tf32};
-  for (Case c : all_cases()) {
-    if (c.kernel.rfind("conv2d_", 0) != 0 && c.kernel != "matmul") continue;
+PEN_IN_SHARES("convolutions and products in TF32 are near", [](Context ctx, const Share& share) {
+  ctx.math = kernels::Math::tf32;
+  for_share(share, [&](Case c) {
+    if (c.kernel.rfind("conv2d_", 0) != 0 && c.kernel != "matmul") return false;
     c.tolerance = 5e-3;
     check_parity<float>(c, ctx);
-  }
-}
+    return true;
+  });
+})
+#undef PEN_IN_SHARES
 
 TEST_CASE("cuda: on a GPU that is not there every kernel refuses by name") {
   const Context ctx{.device = {Device::Kind::cuda, kernels::device::cuda_count()}};
