@@ -90,10 +90,9 @@ void unfold_weights(const Context& ctx, const Conv2d& d, const real* from, wide_
   });
 }
 
-// Where the channels of a pixel of d's image begin in the folded one; -1: nowhere, as no window sees it.
-PEN_HD inline index_t place_in_folded(const Conv2d& d, const Conv2d& to, index_t pixel) {
-  const index_t line = quotient(pixel, d.w), n = quotient(line, d.h);
-  const index_t row = line - n * d.h + d.pad, col = pixel - line * d.w + d.pad;
+// Where the channels of the pixel (n,h,w) of d's image begin in the folded one; -1: nowhere, as no window sees it.
+PEN_HD inline index_t place_in_folded(const Conv2d& d, const Conv2d& to, index_t n, index_t h, index_t w) {
+  const index_t row = h + d.pad, col = w + d.pad;
   if (row / 2 >= to.h || col / 2 >= to.w) return -1;
   return ((n * to.h + row / 2) * to.w + col / 2) * folded_channels + folded_channel(row, col, d.c);
 }
@@ -103,8 +102,29 @@ template <class Exec, class real>
 void unfold_pixels(const Context& ctx, const Conv2d& d, const real* from, real* dx) {
   const Conv2d to = folded(d);
   Exec(ctx).map(d.n * d.h * d.w, [=] PEN_HD(index_t pixel) {
-    const index_t at = place_in_folded(d, to, pixel);
+    const index_t row = quotient(pixel, d.w), n = quotient(row, d.h);
+    const index_t at = place_in_folded(d, to, n, row - n * d.h, pixel - row * d.w);
     for (index_t ch = 0; ch < d.c; ++ch) dx[pixel * d.c + ch] = at < 0 ? static_cast<real>(0.0f) : from[at + ch];
+  });
+}
+
+// mask_of_folded where c channels are known to the compiler: their loads are under way together.
+template <class Exec, index_t c, class real>
+void mask_of_channels(const Context& ctx, const Conv2d& d, index_t scale, const wide_t<real>* x, const real* dx,
+                      wide_t<real>* dm) {
+  const Conv2d to = folded(d);
+  const index_t high = d.h / scale, wide = d.w / scale;  // in cells
+  Exec(ctx).map(d.n * high * wide, [=] PEN_HD(index_t cell) {
+    const index_t row = quotient(cell, wide), n = quotient(row, high);
+    const index_t top = (row - n * high) * scale, left = (cell - row * wide) * scale;
+    wide_t<real> sum = 0;
+    for (index_t h = top; h < top + scale; ++h)
+      for (index_t w = left; w < left + scale; ++w) {
+        const index_t at = place_in_folded(d, to, n, h, w), pixel = (n * d.h + h) * d.w + w;
+        if (at < 0) continue;
+        for (index_t ch = 0; ch < c; ++ch) sum += x[pixel * c + ch] * static_cast<wide_t<real>>(dx[at + ch]);
+      }
+    dm[cell] = sum;
   });
 }
 
@@ -113,17 +133,10 @@ void unfold_pixels(const Context& ctx, const Conv2d& d, const real* from, real* 
 template <class Exec, class real>
 void mask_of_folded(const Context& ctx, const Conv2d& d, index_t scale, const wide_t<real>* x, const real* dx,
                     wide_t<real>* dm) {
-  const Conv2d to = folded(d);
-  const MaskCells cells{d.n * (d.h / scale), d.w / scale, scale};
-  Exec(ctx).map(cells.rows * cells.w, [=] PEN_HD(index_t cell) {
-    wide_t<real> sum = 0;
-    each_pixel(cells, cell, [&](index_t pixel) {
-      const index_t at = place_in_folded(d, to, pixel);
-      if (at < 0) return;
-      for (index_t ch = 0; ch < d.c; ++ch) sum += x[pixel * d.c + ch] * static_cast<wide_t<real>>(dx[at + ch]);
-    });
-    dm[cell] = sum;
-  });
+  if (d.c == 1) mask_of_channels<Exec, 1>(ctx, d, scale, x, dx, dm);
+  if (d.c == 2) mask_of_channels<Exec, 2>(ctx, d, scale, x, dx, dm);
+  if (d.c == 3) mask_of_channels<Exec, 3>(ctx, d, scale, x, dx, dm);
+  if (d.c == 4) mask_of_channels<Exec, 4>(ctx, d, scale, x, dx, dm);
 }
 
 }  // namespace pen::kernels::shared
