@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/engine_count.h"
+#include "kernels/shared/fold.inl"
 #include "tests/cases.h"
 #include "tests/skip.h"
 
@@ -185,6 +186,44 @@ TEST_CASE("cudnn: every convolution of the parity cases has engines in 16 bit, i
         CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
       }
   }
+}
+
+// What a GPU asks for in 16 bit in place of the stem (kernels/shared/fold.inl): 144 masked images, and 216 with the
+// next batch's clean ones.
+TEST_CASE("cudnn: the folded stem of ResNet-50 has engines in 16 bit, in every direction") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  Conv2d stem = resnet50().front().d;
+  REQUIRE(shared::folds(stem));
+  for (const std::int64_t images : {72, 144, 216})
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      stem.n = images;
+      const Conv2d d = shared::folded(stem);
+      ConvSpec forward = spec_of(d, ConvKind::forward, dtype, Math::fp32);
+      forward.bias = forward.relu = forward.marks = true;
+      CAPTURE(key_of(forward));
+      for (const bool fused : {true, false}) CHECK(kernels::cuda::count_engines(forward, fused, h100, 0).offered > 0);
+      for (const ConvKind kind : {ConvKind::data, ConvKind::weight}) {
+        const ConvSpec spec = spec_of(d, kind, dtype, Math::fp32);
+        CAPTURE(key_of(spec));
+        CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
+      }
+    }
+}
+
+TEST_CASE("cudnn: every convolution of the parity cases that is folded in 16 bit has engines as it is folded") {
+  if (!kernels::cuda::built()) PEN_SKIP("needs a build with CUDA");
+  int folded = 0;
+  for (const NamedConv& c : convolutions()) {
+    if (c.d.n == 0 || !shared::folds(c.d)) continue;
+    ++folded;
+    for (const DType dtype : {DType::bf16, DType::f16})
+      for (const ConvKind kind : {ConvKind::forward, ConvKind::data, ConvKind::weight}) {
+        const ConvSpec spec = spec_of(shared::folded(c.d), kind, dtype, Math::fp32);
+        CAPTURE(key_of(spec));
+        CHECK(kernels::cuda::count_engines(spec, false, h100, 0).offered > 0);
+      }
+  }
+  CHECK(folded == 5);
 }
 
 // MobileNet's layers. Only engines that compile at run time know a leaky ReLU; there is none for depthwise ones in

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 
 #include "kernels/cuda/conv_plan.h"
@@ -11,6 +12,7 @@
 #include "kernels/cuda/own.h"
 #include "kernels/cuda/status.h"
 #include "kernels/kernels.h"
+#include "kernels/shared/fold.inl"
 
 namespace pen::kernels::cuda {
 namespace {
@@ -136,21 +138,33 @@ bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, co
   return plan != nullptr;
 }
 
+template <class T>
+constexpr bool is_narrow = !std::is_same_v<T, wide_t<T>>;
+
+// Whether cuDNN gets d folded (shared/fold.inl): in 16 bit, for which it pads few channels in a pass of its own.
+template <class T>
+bool folds(const Conv2d& d) {
+  return is_narrow<T> && shared::folds(d);
+}
+
 // K,C,R,S and K,R,S,C are the same where one of the axes that change places is 1.
 bool same_layout(const Conv2d& d) { return d.r * d.s == 1 || d.c / d.groups == 1; }
 
-// A kept copy for each name (of contents, and so of a type). A copy under a new name takes the place of its owner's old
-// one; beyond so many bytes those not asked for longest go.
+// How a kept copy has the weights: K,R,S,C, or folded. The same weights may be kept as both.
+enum class Form : std::uint8_t { turned, folded };
+
+// A kept copy for each name (of contents, and so of a type) and form. A copy under a new name takes the place of its
+// owner's old one of that form; beyond so many bytes those not asked for longest go.
 class KeptCopies {
  public:
   // The copy of d's weights, which `turn` writes to new memory if there is none.
   template <class T, class F>
-  const T* of(const Conv2d& d, int device, std::size_t bytes, cudaStream_t stream, F turn) {
+  const T* of(const Conv2d& d, Form form, int device, std::size_t bytes, cudaStream_t stream, F turn) {
     const std::lock_guard lock(mutex_);
-    const Name name(device, d.weight_key);
+    const Name name(device, form, d.weight_key);
     auto found = kept_.find(name);
     if (found == kept_.end()) {
-      make_room(device, d.weight_owner, bytes);
+      make_room(device, form, d.weight_owner, bytes);
       found = kept_.emplace(name, Copy{Temporary(bytes, stream), bytes, d.weight_owner, 0}).first;
       bytes_ += bytes;
       turn(found->second.memory.template as<T>());
@@ -160,7 +174,7 @@ class KeptCopies {
   }
 
  private:
-  using Name = std::pair<int, std::uint64_t>;
+  using Name = std::tuple<int, Form, std::uint64_t>;
   struct Copy {
     Temporary memory;
     std::size_t bytes;
@@ -172,10 +186,11 @@ class KeptCopies {
     bytes_ -= at->second.bytes;
     kept_.erase(at);
   }
-  void make_room(int device, std::uint64_t owner, std::size_t wanted) {
+  void make_room(int device, Form form, std::uint64_t owner, std::size_t wanted) {
     for (auto at = kept_.begin(); owner && at != kept_.end();) {
       const auto here = at++;
-      if (here->first.first == device && here->second.owner == owner) erase(here);
+      const auto& [its_device, its_form, key] = here->first;
+      if (its_device == device && its_form == form && here->second.owner == owner) erase(here);
     }
     while (!kept_.empty() && bytes_ + wanted > most_bytes)
       erase(std::min_element(kept_.begin(), kept_.end(),
@@ -192,28 +207,57 @@ KeptCopies& kept_copies() {
   return all;
 }
 
-// Weights as K,R,S,C: as they are, turned for this call, or a kept copy of weights that have a name.
+// Weights as K,R,S,C, folded where d folds: as they are, turned for this call, or a kept copy of weights that have a
+// name.
 template <class T>
 class Weights {
  public:
   Weights(Libraries& libraries, const Context& ctx, const Conv2d& d, const T* w) : memory_(w) {
-    if (same_layout(d)) return;
-    const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(T);
-    const auto turn = [&](T* to) {
-      own::weights_channels_last(ctx, d.k, d.c / d.groups, d.r * d.s, w, to);
-      return to;
+    const Form form = folds<T>(d) ? Form::folded : Form::turned;
+    if (form == Form::turned && same_layout(d)) return;
+    const Conv2d to = form == Form::folded ? shared::folded(d) : d;
+    const std::size_t bytes = static_cast<std::size_t>(to.k * to.c / to.groups * to.r * to.s) * sizeof(T);
+    const auto turn = [&](T* out) {
+      if constexpr (is_narrow<T>)
+        if (form == Form::folded) {
+          own::fold_weights(ctx, d, w, out);
+          return out;
+        }
+      own::weights_channels_last(ctx, d.k, d.c / d.groups, d.r * d.s, w, out);
+      return out;
     };
     if (d.weight_key == 0) {
       memory_ = turn(turned_.emplace(bytes, libraries.stream()).template as<T>());
       return;
     }
-    memory_ = kept_copies().of<T>(d, ctx.device.index, bytes, libraries.stream(), turn);
+    memory_ = kept_copies().of<T>(d, form, ctx.device.index, bytes, libraries.stream(), turn);
   }
   const T* get() const { return memory_; }
 
  private:
   const T* memory_;
   std::optional<Temporary> turned_;
+};
+
+// The input as it is, or folded for this call where d folds.
+template <class T>
+class Pixels {
+ public:
+  Pixels(Libraries& libraries, const Context& ctx, const Conv2d& d, const T* x) : memory_(x) {
+    if constexpr (is_narrow<T>) {
+      if (!folds<T>(d)) return;
+      const Conv2d to = shared::folded(d);
+      const auto bytes = static_cast<std::size_t>(to.n * to.h * to.w * to.c) * sizeof(T);
+      T* const out = folded_.emplace(bytes, libraries.stream()).template as<T>();
+      own::fold_pixels(ctx, d, x, out);
+      memory_ = out;
+    }
+  }
+  const T* get() const { return memory_; }
+
+ private:
+  const T* memory_;
+  std::optional<Temporary> folded_;
 };
 
 // Without a library: our own sums in the wide type, and what follows them.
@@ -236,11 +280,12 @@ void plain_backward_data(const Context& ctx, const Conv2d& d, const T* dy, const
   own::add_and_gate<T, wide>(ctx, n, d.relu_slope, sums.as<wide>(), residual, open, dx);
 }
 
+// Of d as cuDNN gets it.
 template <class T>
 ConvSpec spec_of(const Context& ctx, const Conv2d& d, ConvKind kind) {
   ConvSpec spec;
   spec.kind = kind;
-  spec.d = d;
+  spec.d = folds<T>(d) ? shared::folded(d) : d;
   spec.dtype = dtype_of<T>::value;
   if (spec.dtype == DType::f32) spec.math = ctx.math;
   spec.deterministic = ctx.deterministic;
@@ -256,9 +301,24 @@ void forward(const Context& ctx, const Conv2d& d, const T* x, const T* w, const 
   spec.bias = b, spec.residual = residual, spec.relu = relu, spec.marks = positive;
   Buffers<T> buffers;
   const Weights<T> weights(libraries, ctx, d, w);
-  buffers.x = x, buffers.w = weights.get(), buffers.bias = b, buffers.residual = residual;
+  const Pixels<T> pixels(libraries, ctx, d, x);
+  buffers.x = pixels.get(), buffers.w = weights.get(), buffers.bias = b, buffers.residual = residual;
   buffers.out = y, buffers.positive = positive;
   if (!run_plan(libraries, ctx, spec, buffers)) plain_forward(ctx, d, x, w, b, residual, relu, y, positive);
+}
+
+// The data gradient of the folded image, of d that folds; none where cuDNN has no engine.
+template <class T>
+std::optional<Temporary> folded_gradient(Libraries& libraries, const Context& ctx, const Conv2d& d, const T* dy,
+                                         const T* w) {
+  const ConvSpec spec = spec_of<T>(ctx, d, ConvKind::data);
+  std::optional<Temporary> dx(std::in_place, static_cast<std::size_t>(elements_of(spec, Role::x)) * sizeof(T),
+                              libraries.stream());
+  const Weights<T> weights(libraries, ctx, d, w);
+  Buffers<T> buffers;
+  buffers.y = dy, buffers.w = weights.get(), buffers.out = dx->as<T>();
+  if (!run_plan(libraries, ctx, spec, buffers)) dx.reset();
+  return dx;
 }
 
 template <class T>
@@ -266,6 +326,16 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const T* w,
                    const std::uint8_t* open, T* dx) {
   Libraries libraries(ctx);
   if (d.n == 0) return;
+  if constexpr (is_narrow<T>)
+    if (folds<T>(d)) {
+      const std::optional<Temporary> folded = folded_gradient(libraries, ctx, d, dy, w);
+      if (!folded) return plain_backward_data(ctx, d, dy, w, residual, open, dx);
+      if (!residual && !open) return own::unfold_pixels(ctx, d, folded->as<T>(), dx);
+      const std::int64_t n = d.n * d.h * d.w * d.c;  // dx may be the residual
+      const Temporary sums(static_cast<std::size_t>(n) * sizeof(T), libraries.stream());
+      own::unfold_pixels(ctx, d, folded->as<T>(), sums.as<T>());
+      return own::add_and_gate<T, T>(ctx, n, d.relu_slope, sums.as<T>(), residual, open, dx);
+    }
   ConvSpec spec = spec_of<T>(ctx, d, ConvKind::data);
   spec.residual = residual, spec.gate = open;
   Buffers<T> buffers;
@@ -281,9 +351,15 @@ void backward_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, cons
   Libraries libraries(ctx);
   if (d.n == 0) return;
   const std::int64_t from = d.n * d.p * d.q * d.k, pixels = d.n * d.h * d.w;
-  const Temporary difference(static_cast<std::size_t>(from) * sizeof(T), libraries.stream()),
-      dx(static_cast<std::size_t>(pixels * d.c) * sizeof(T), libraries.stream());
+  const Temporary difference(static_cast<std::size_t>(from) * sizeof(T), libraries.stream());
   cuda::add_scaled(ctx, from, 1.0, dy_in, -1.0, dy_out, difference.as<T>());
+  if constexpr (is_narrow<T>)
+    if (folds<T>(d)) {
+      const std::optional<Temporary> folded = folded_gradient(libraries, ctx, d, difference.as<T>(), w);
+      if (!folded) return own::conv2d_bwd_mask<T>(ctx, d, scale, dy_in, dy_out, w, x, dm);
+      return own::mask_of_folded<T>(ctx, d, scale, x, folded->as<T>(), dm);
+    }
+  const Temporary dx(static_cast<std::size_t>(pixels * d.c) * sizeof(T), libraries.stream());
   Buffers<T> buffers;
   const Weights<T> weights(libraries, ctx, d, w);
   buffers.y = difference.as<T>(), buffers.w = weights.get(), buffers.out = dx.as<T>();
@@ -297,19 +373,23 @@ void backward_mask(const Context& ctx, const Conv2d& d, std::int64_t scale, cons
 template <class T>
 void backward_weight(const Context& ctx, const Conv2d& d, const T* x, const T* dy, wide_t<T>* dw, Accum accum) {
   Libraries libraries(ctx);
-  const std::size_t elements = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s);
   if (d.n == 0) {
-    if (accum == Accum::write) PEN_CUDA(cudaMemsetAsync(dw, 0, elements * sizeof(wide_t<T>), libraries.stream()));
+    const std::size_t bytes = static_cast<std::size_t>(d.k * d.c / d.groups * d.r * d.s) * sizeof(wide_t<T>);
+    if (accum == Accum::write) PEN_CUDA(cudaMemsetAsync(dw, 0, bytes, libraries.stream()));
     return;
   }
+  const ConvSpec spec = spec_of<T>(ctx, d, ConvKind::weight);
+  const auto elements = static_cast<std::size_t>(elements_of(spec, Role::w));
+  const Pixels<T> pixels(libraries, ctx, d, x);
   Buffers<T> buffers;
-  buffers.x = x, buffers.y = dy;
+  buffers.x = pixels.get(), buffers.y = dy;
   std::optional<Temporary> turned;
   if constexpr (std::is_same_v<T, wide_t<T>>)
     if (same_layout(d) && accum == Accum::write) buffers.out = dw;
   if (!buffers.out) buffers.out = turned.emplace(elements * sizeof(T), libraries.stream()).template as<T>();
-  if (!run_plan(libraries, ctx, spec_of<T>(ctx, d, ConvKind::weight), buffers))
-    return own::conv2d_bwd_weight<T>(ctx, d, x, dy, dw, accum);
+  if (!run_plan(libraries, ctx, spec, buffers)) return own::conv2d_bwd_weight<T>(ctx, d, x, dy, dw, accum);
+  if constexpr (is_narrow<T>)
+    if (folds<T>(d)) return own::unfold_weights<T>(ctx, d, turned->as<T>(), dw, accum);
   if (turned) own::weights_channels_first<T>(ctx, d.k, d.c / d.groups, d.r * d.s, turned->as<T>(), dw, accum);
 }
 

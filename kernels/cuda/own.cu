@@ -5,6 +5,7 @@
 #include "kernels/cuda/named.h"
 #include "kernels/kernels.h"
 #include "kernels/shared/conv.inl"
+#include "kernels/shared/fold.inl"
 #include "kernels/shared/norm_train.inl"
 #include "kernels/shared/pool.inl"
 
@@ -54,6 +55,27 @@ void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, 
                             wide_t<real>* out, Accum accum) {
   shared::weights_channels_first<Exec>(ctx, k, c, area, w, out, accum);
 }
+template <class real>
+void fold_pixels(const Context& ctx, const Conv2d& d, const real* x, real* out) {
+  shared::fold_pixels<Exec>(ctx, d, x, out);
+}
+template <class real>
+void fold_weights(const Context& ctx, const Conv2d& d, const real* w, real* out) {
+  shared::fold_weights<Exec>(ctx, d, w, out);
+}
+template <class real>
+void unfold_weights(const Context& ctx, const Conv2d& d, const real* from, wide_t<real>* dw, Accum accum) {
+  shared::unfold_weights<Exec>(ctx, d, from, dw, accum);
+}
+template <class real>
+void unfold_pixels(const Context& ctx, const Conv2d& d, const real* from, real* dx) {
+  shared::unfold_pixels<Exec>(ctx, d, from, dx);
+}
+template <class real>
+void mask_of_folded(const Context& ctx, const Conv2d& d, std::int64_t scale, const wide_t<real>* x, const real* dx,
+                    wide_t<real>* dm) {
+  shared::mask_of_folded<Exec>(ctx, d, scale, x, dx, dm);
+}
 
 #define PEN_AFTER(T, Sums)                                                                              \
   template void conv_epilogue<T, Sums>(const Context&, std::int64_t, std::int64_t, double, const Sums*, \
@@ -80,6 +102,16 @@ PEN_OWN16(f16)
 PEN_AFTER(f16, float)
 #undef PEN_AFTER
 #undef PEN_OWN16
+
+#define PEN_FOLD(T)                                                                            \
+  template void fold_pixels<T>(const Context&, const Conv2d&, const T*, T*);                   \
+  template void fold_weights<T>(const Context&, const Conv2d&, const T*, T*);                  \
+  template void unfold_weights<T>(const Context&, const Conv2d&, const T*, wide_t<T>*, Accum); \
+  template void unfold_pixels<T>(const Context&, const Conv2d&, const T*, T*);                 \
+  template void mask_of_folded<T>(const Context&, const Conv2d&, std::int64_t, const wide_t<T>*, const T*, wide_t<T>*);
+PEN_FOLD(bf16)
+PEN_FOLD(f16)
+#undef PEN_FOLD
 
 }  // namespace own
 

@@ -1,5 +1,5 @@
 // Kernels of ours that the library twins are made of, beside the library: float, double and 16 bit (own.cu). Their
-// bodies are the single-source ones of shared/conv.inl, where they are described.
+// bodies are the single-source ones of shared/conv.inl and shared/fold.inl, where they are described.
 #pragma once
 
 #include "kernels/types.h"
@@ -38,5 +38,18 @@ void weights_channels_last(const Context& ctx, std::int64_t k, std::int64_t c, s
 template <class real>
 void weights_channels_first(const Context& ctx, std::int64_t k, std::int64_t c, std::int64_t area, const real* w,
                             wide_t<real>* out, Accum accum);
+
+// Few channels of stride 2 folded to sixteen of stride 1, and back: 16 bit only.
+template <class real>
+void fold_pixels(const Context& ctx, const Conv2d& d, const real* x, real* out);
+template <class real>
+void fold_weights(const Context& ctx, const Conv2d& d, const real* w, real* out);
+template <class real>
+void unfold_weights(const Context& ctx, const Conv2d& d, const real* from, wide_t<real>* dw, Accum accum);
+template <class real>
+void unfold_pixels(const Context& ctx, const Conv2d& d, const real* from, real* dx);
+template <class real>
+void mask_of_folded(const Context& ctx, const Conv2d& d, std::int64_t scale, const wide_t<real>* x, const real* dx,
+                    wide_t<real>* dm);
 
 }  // namespace pen::kernels::cuda::own

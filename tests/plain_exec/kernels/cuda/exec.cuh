@@ -1,0 +1,9 @@
+// Found in place of kernels/cuda/exec.cuh where our own CUDA kernels are compiled for plain loops
+// (conv_on_fake_cudnn.cpp).
+#pragma once
+
+#include "kernels/ref/exec.h"
+
+namespace pen::kernels::cuda {
+using ref::Exec;
+}
