@@ -77,7 +77,7 @@ void run_plan(const ConvSpec& spec, bool fused, const cuda::Pointers& at) {
     shared::conv2d_fwd<Exec>({}, d, as<double>(memory(Role::x), size_x(d)).data(), weights().data(),
                              static_cast<const double*>(nullptr), y.data());
     add_residual(y);
-    const auto* bias = static_cast<const wide_t<T>*>(at.at(static_cast<std::size_t>(Role::bias)));
+    const auto* bias = static_cast<const T*>(at.at(static_cast<std::size_t>(Role::bias)));
     for (std::size_t i = 0; fused && i < y.size(); ++i) {
       if (spec.bias) y[i] += static_cast<double>(bias[i % static_cast<std::size_t>(d.k)]);
       if (spec.relu) y[i] = shared::rectified(y[i], d.relu_slope);
@@ -139,12 +139,13 @@ const ConvPlan* conv_plan(Libraries&, const Context&, const ConvSpec& spec,
 }
 
 // ---- kernels of shared.cu
-#define PEN_POINTWISE(T)                                                                               \
-  void add_scaled(const Context& ctx, int64_t n, double a, const T* x, double b, const T* y, T* out) { \
-    shared::add_scaled<Exec>(ctx, n, a, x, b, y, out);                                                 \
-  }                                                                                                    \
-  void mark_positive(const Context& ctx, int64_t n, const T* y, std::uint8_t* positive) {              \
-    shared::mark_positive<Exec>(ctx, n, y, positive);                                                  \
+#define PEN_POINTWISE(T)                                                                                       \
+  void add_scaled(const Context& ctx, int64_t n, double a, const T* x, double b, const T* y, T* out) {         \
+    shared::add_scaled<Exec>(ctx, n, a, x, b, y, out);                                                         \
+  }                                                                                                            \
+  void narrow(const Context& ctx, int64_t n, const wide_t<T>* x, T* y) { shared::narrow<Exec>(ctx, n, x, y); } \
+  void mark_positive(const Context& ctx, int64_t n, const T* y, std::uint8_t* positive) {                      \
+    shared::mark_positive<Exec>(ctx, n, y, positive);                                                          \
   }
 PEN_POINTWISE(float)
 PEN_POINTWISE(bf16)
@@ -230,7 +231,7 @@ struct Case {
         CHECK(apart(y, expected) <= allowed<T>());
         int wrong = 0;
         for (std::size_t i = 0; epilogue && i < y.size(); ++i)
-          wrong += shared::bit_at(positive.data(), static_cast<int64_t>(i)) != (y[i] > wide_t<T>(0));
+          wrong += (positive[i / 8] >> (i % 8) & 1) != (y[i] > wide_t<T>(0));
         CHECK(wrong == 0);
       }
   }

@@ -17,6 +17,9 @@
 namespace pen::kernels::cuda {
 namespace {
 
+template <class T>
+constexpr bool is_narrow = !std::is_same_v<T, wide_t<T>>;
+
 // The memory of one call. Weights (and their gradient) as K,R,S,C. residual may be `out`.
 template <class T>
 struct Buffers {
@@ -62,7 +65,7 @@ void execute(Libraries& libraries, const Context& ctx, const ConvSpec& spec, con
   set(Role::bias, b.bias);
   // Fused, cuDNN's engines for 16 bit read a bias of 16 bit too.
   std::optional<Temporary> narrow_bias;
-  if constexpr (!std::is_same_v<T, wide_t<T>>)
+  if constexpr (is_narrow<T>)
     if (plan.fused() && spec.bias) {
       T* const narrowed =
           narrow_bias.emplace(static_cast<std::size_t>(spec.d.k) * sizeof(T), libraries.stream()).template as<T>();
@@ -137,9 +140,6 @@ bool run_plan(Libraries& libraries, const Context& ctx, const ConvSpec& spec, co
   if (plan) execute(libraries, ctx, spec, *plan, b);
   return plan != nullptr;
 }
-
-template <class T>
-constexpr bool is_narrow = !std::is_same_v<T, wide_t<T>>;
 
 // Whether cuDNN gets d folded (shared/fold.inl): in 16 bit, for which it pads few channels in a pass of its own.
 template <class T>

@@ -2,8 +2,8 @@
 // (conv_on_fake_cudnn.cpp).
 #pragma once
 
-#include "kernels/ref/exec.h"
+#include "kernels/cpu/exec.h"
 
 namespace pen::kernels::cuda {
-using ref::Exec;
+using cpu::Exec;
 }
