@@ -41,6 +41,13 @@ struct Exec {
     for (std::int64_t i = 0; i < n; ++i) f(i, told);
   }
   template <class F>
+  void columns(std::int64_t rows, std::int64_t cols, bool, F f) const {
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const auto g = f.template at<1>(c);
+      for (std::int64_t r = 0; r < rows; ++r) g(r);
+    }
+  }
+  template <class F>
   void grid(std::int64_t rows, std::int64_t cols, F f) const {
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t c = 0; c < cols; ++c) f(r, c);
