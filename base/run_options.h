@@ -52,9 +52,8 @@ void add_compute_options(OptionsOf<T>& table) {
   table
       .add("precision", &ComputeOptions::precision,
            "number format of activations and weights; tf32: float32 whose products a GPU rounds to 10 bits; bf16 and "
-           "fp16: inside classifiers, sums, parameters and all else in float32 (fp16 on the CPU computes in float32 "
-           "between "
-           "conversions: to see what it rounds, not for speed)")
+           "fp16: inside classifiers, sums, parameters and all else in float32, on a GPU with products as with tf32 "
+           "(fp16 on the CPU computes in float32 between conversions: to see what it rounds, not for speed)")
       .one_of({"fp32", "tf32", "bf16", "fp16"});
   table.add("seed", &ComputeOptions::seed, "all randomness follows from it").at_least(0);
   table.add("deterministic", &ComputeOptions::deterministic,

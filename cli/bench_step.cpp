@@ -41,6 +41,7 @@ void bench_step(const BenchOptions& options, Device device) {
   json.field("fuse", options.fuse)
       .field("clean_ahead", result.clean_ahead)
       .field("precision", options.precision)
+      .field("float32_products", kernels::name_of(compute_policy().math))
       .field("steps", options.steps)
       .field("warmup", options.warmup);
   json.field("images_per_s", result.images_per_s).field("median_s", result.median_s);

@@ -28,8 +28,11 @@ Device open_device(const ComputeOptions& options, bool sixteen) {
                "--precision bf16: ", describe(device), " has no bfloat16 arithmetic");
   if (inside == DType::f16 && !device.is_cuda())
     log::warn("--precision fp16 on the CPU computes in float32 between conversions: slower than fp32; for speed: bf16");
+  // Beside a classifier in 16 bit a GPU multiplies what stays in float32 as tf32 does, which has as many digits as
+  // fp16.
+  const bool rounded = tf32 || (inside != DType::f32 && device.is_cuda());
   set_compute_policy(
-      {tf32 ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda(), inside});
+      {rounded ? kernels::Math::tf32 : kernels::Math::fp32, options.deterministic || !device.is_cuda(), inside});
   return device;
 }
 

@@ -70,17 +70,19 @@ void check_training(const Gpu& gpu) {
 
 // bench step --cuda_graph says how many graphs ran, so that nobody measures a step that was none.
 void check_graph_bench(const Gpu& gpu) {
-  for (const std::string mode : {"fix", "ca"}) {
+  for (const auto& [mode, precision, products] :
+       {std::tuple<std::string, std::string, std::string>{"fix", "fp32", "fp32"}, {"ca", "fp16", "tf32"}}) {
     const Ended ended = run_program(
-        gpu.program,
-        {"bench",    "step",  "--device",     "cuda", "--mode",    mode, "--cuda_graph", "true", "--arch",  "resnet18",
-         "--width",  "0.125", "--input_size", "64",   "--classes", "3",  "--batch",      "2",    "--steps", "3",
-         "--warmup", "2",     "--threads",    "1",    "--json"});
+        gpu.program, {"bench",       "step",     "--device", "cuda",  "--mode",       mode, "--cuda_graph", "true",
+                      "--arch",      "resnet18", "--width",  "0.125", "--input_size", "64", "--classes",    "3",
+                      "--batch",     "2",        "--steps",  "3",     "--warmup",     "2",  "--threads",    "1",
+                      "--precision", precision,  "--json"});
     REQUIRE_MESSAGE(ended.code == 0, ended.err);
     const rapidjson::Document said = parse_json(ended.out, "bench");
     const int kinds = mode == "ca" ? 2 : 1;
     // Of each kind two are not recorded; then three that are waited for, and three that overlap.
     CAPTURE(ended.out);
+    CHECK(said["float32_products"].GetString() == products);
     CHECK(said["cuda_graph"]["graphs"].GetInt() == kinds * 6);
     CHECK(said["cuda_graph"]["nodes"].GetInt() > kinds * 6 * 100);
     // Of one shape each, the overlapping ones too; CA's first update has no momentum yet.
