@@ -107,7 +107,7 @@ struct ConvEpilogue {
     unsigned byte = 0;
     for (int j = 0; j < 8; ++j) {
       to.at[j] = static_cast<real>(relu ? rectified(v[j], keep) : v[j]);
-      byte |= static_cast<unsigned>(j < count && to.at[j] > wide(0)) << j;
+      if (j < count && to.at[j] > wide(0)) byte |= 1u << j;
     }
     write_eight(count, y + first, to);
     if (positive) positive[first / 8] = static_cast<std::uint8_t>(byte);

@@ -51,8 +51,9 @@ PEN_HD inline Pack<T, 8> read_eight(Whole, const T* p) {
 }
 template <class T>
 PEN_HD inline Pack<T, 8> read_eight(Part part, const T* p) {
-  Pack<T, 8> eight;
-  for (int j = 0; j < 8; ++j) eight.at[j] = j < part ? p[j] : T(0);
+  Pack<T, 8> eight{};
+  for (int j = 0; j < 8; ++j)
+    if (j < part) eight.at[j] = p[j];
   return eight;
 }
 template <class T>

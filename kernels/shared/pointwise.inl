@@ -97,7 +97,8 @@ struct MarkPositive {
   PEN_HD void operator()(index_t first, Count count) const {
     const auto from = read_eight(count, y + first);
     unsigned byte = 0;
-    for (int j = 0; j < 8; ++j) byte |= static_cast<unsigned>(from.at[j] > wide_t<real>(0)) << j;
+    for (int j = 0; j < 8; ++j)
+      if (from.at[j] > wide_t<real>(0)) byte |= 1u << j;
     positive[first / 8] = static_cast<std::uint8_t>(byte);
   }
 };
