@@ -70,10 +70,11 @@ void* Arena::add(const std::string& name, DType dtype, std::int64_t count, Role 
   if (role == Role::output) start.assign(bytes, poison);
   PEN_CHECK(start.size() == bytes, name, ": ", start.size(), " bytes for ", count, " elements");
   for (const Entry& e : entries_) PEN_CHECK(e.name != name, "two buffers called ", name);
-  void* memory = kernels::device::allocate(device_, bytes + 2 * guard_bytes);
+  const std::size_t front = guard_bytes + (shifted_ ? size_of(dtype) : 0);
+  void* memory = kernels::device::allocate(device_, front + bytes + guard_bytes);
   PEN_CHECK(memory != nullptr, "no memory for a test's buffer of ", bytes, " bytes");
-  entries_.push_back({name, dtype, role, false, count, std::move(start), memory});
-  return static_cast<std::uint8_t*>(memory) + guard_bytes;
+  entries_.push_back({name, dtype, role, false, count, std::move(start), memory, front});
+  return static_cast<std::uint8_t*>(memory) + front;
 }
 
 std::vector<std::uint8_t> Arena::draw(const std::string& name, DType dtype, std::int64_t count, double low,
@@ -93,15 +94,15 @@ std::vector<std::uint8_t> Arena::draw(const std::string& name, DType dtype, std:
 
 void Arena::reset() {
   for (const Entry& e : entries_) {
-    std::vector<std::uint8_t> image(e.start.size() + 2 * guard_bytes, guard_word);
-    std::copy(e.start.begin(), e.start.end(), image.begin() + guard_bytes);
+    std::vector<std::uint8_t> image(e.front + e.start.size() + guard_bytes, guard_word);
+    std::copy(e.start.begin(), e.start.end(), image.begin() + static_cast<std::ptrdiff_t>(e.front));
     kernels::device::copy(device_, e.memory, Device{}, image.data(), image.size(), nullptr);
   }
   kernels::device::synchronize(device_);
 }
 
 std::vector<std::uint8_t> Arena::read(const Entry& entry) const {
-  std::vector<std::uint8_t> image(entry.start.size() + 2 * guard_bytes);
+  std::vector<std::uint8_t> image(entry.front + entry.start.size() + guard_bytes);
   kernels::device::synchronize(device_);
   kernels::device::copy(Device{}, image.data(), device_, entry.memory, image.size(), nullptr);
   return image;
@@ -112,7 +113,7 @@ std::vector<std::string> Arena::damage() const {
   const auto intact = [](std::uint8_t byte) { return byte == guard_word; };
   for (const Entry& e : entries_) {
     const std::vector<std::uint8_t> image = read(e);
-    const auto begin = image.begin() + guard_bytes, end = image.end() - guard_bytes;
+    const auto begin = image.begin() + static_cast<std::ptrdiff_t>(e.front), end = image.end() - guard_bytes;
     if (!std::all_of(image.begin(), begin, intact)) found.push_back(e.name + ": written before its begin");
     if (!std::all_of(end, image.end(), intact)) found.push_back(e.name + ": written behind its end");
     if (e.role == Role::input && !std::equal(begin, end, e.start.begin(), e.start.end()))
@@ -130,7 +131,7 @@ std::vector<Output> Arena::outputs() const {
     o.name = e.name;
     o.dtype = e.dtype;
     o.may_be_zero = e.may_be_zero;
-    o.bytes.assign(image.begin() + guard_bytes, image.end() - guard_bytes);
+    o.bytes.assign(image.begin() + static_cast<std::ptrdiff_t>(e.front), image.end() - guard_bytes);
     o.values = values_of(e.dtype, o.bytes);
     if (e.role == Role::both) o.start = values_of(e.dtype, e.start);
     all.push_back(std::move(o));

@@ -22,8 +22,10 @@ struct Output {
 // Owner of the buffers; see Buffers for how a case names them.
 class Arena {
  public:
-  // `omit` is the ordinal of the optional output that is not wanted; -1: all are.
-  explicit Arena(Device device, int omit = -1) : device_(device), omit_(omit) {}
+  // `omit` is the ordinal of the optional output that is not wanted; -1: all are. shifted: every buffer begins one
+  // element behind an address that is as aligned as a tensor's.
+  explicit Arena(Device device, int omit = -1, bool shifted = false)
+      : device_(device), omit_(omit), shifted_(shifted) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -55,10 +57,12 @@ class Arena {
     std::int64_t count;
     std::vector<std::uint8_t> start;  // bytes before each launch
     void* memory;                     // guard, payload, guard
+    std::size_t front;                // bytes of the first guard
   };
   std::vector<std::uint8_t> read(const Entry& entry) const;  // with the guards
   Device device_;
   int omit_, optional_ = 0;
+  bool shifted_;
   std::vector<Entry> entries_;
 };
 

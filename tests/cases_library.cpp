@@ -174,7 +174,9 @@ void add_products(Registry& reg) {
 }
 
 void add_batch_norm(Registry& reg) {
-  for (const Rows d : {Rows{2, 1}, Rows{35, 6}, Rows{4099, 3}, Rows{130, 64}}) {
+  // The last three: sums in several pieces, of columns in several blocks of threads, with and without packs.
+  for (const Rows d :
+       {Rows{2, 1}, Rows{35, 6}, Rows{4099, 3}, Rows{130, 64}, Rows{70, 520}, Rows{70, 521}, Rows{33000, 1}}) {
     const int64_t n = d.rows * d.c;
     for (const int what : {0, 1, 2, 3})
       reg.add16("batch_norm_fwd", str(d.rows, "x", d.c, what & 1 ? ", residual" : "", what & 2 ? ", ReLU" : ""),
@@ -234,6 +236,8 @@ void add_pooling(Registry& reg) {
   std::vector<NamedPool> all{
       {"3x3 stride 2 pad 1", {.n = 2, .h = 9, .w = 7, .c = 5, .p = 0, .q = 0, .k = 3, .stride = 2, .pad = 1}},
       {"3x3 stride 2 pad 1, even", {.n = 1, .h = 8, .w = 12, .c = 16, .p = 0, .q = 0, .k = 3, .stride = 2, .pad = 1}},
+      {"3x3 stride 2 pad 1, many channels",
+       {.n = 1, .h = 5, .w = 4, .c = 520, .p = 0, .q = 0, .k = 3, .stride = 2, .pad = 1}},
       {"2x2", {.n = 3, .h = 8, .w = 6, .c = 3, .p = 0, .q = 0, .k = 2, .stride = 2, .pad = 0}},
       {"3x3 stride 1", {.n = 1, .h = 5, .w = 6, .c = 4, .p = 0, .q = 0, .k = 3, .stride = 1, .pad = 1}},
       {"2x2 stride 3", {.n = 2, .h = 7, .w = 9, .c = 2, .p = 0, .q = 0, .k = 2, .stride = 3, .pad = 0}},

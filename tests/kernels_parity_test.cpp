@@ -48,8 +48,8 @@ struct Result {
 
 // Launches a case twice, each time from poisoned outputs: equal bits, and nothing damaged.
 template <class real>
-Result run(const Case& c, const Context& ctx, int omit = -1) {
-  Buffers<real> buffers(ctx.device, omit);
+Result run(const Case& c, const Context& ctx, int omit = -1, bool shifted = false) {
+  Buffers<real> buffers(ctx.device, omit, shifted);
   const Call launch = body_of<real>(c)(buffers);
   Result first;
   for (int i = 0; i < 2; ++i) {
@@ -85,7 +85,7 @@ void check_close(const std::string& what, const Output& got, const std::vector<d
 }
 
 template <class real>
-void check_parity(const Case& c, const Context& ctx) {
+void check_parity(const Case& c, const Context& ctx, bool shifted = false) {
   const double rounded = std::is_same_v<real, f16> ? rounded_f16 : rounded_bf16;
   // What is float32 in 16 bit too has not been rounded to it: statistics, gradients of parameters. On a GPU cuDNN
   // rounds sums on their way to a gradient of weights or of a mask.
@@ -94,7 +94,7 @@ void check_parity(const Case& c, const Context& ctx) {
     const bool wide = o.dtype == DType::f32 && !(ctx.device.is_cuda() && c.kernel.rfind("conv2d_", 0) == 0);
     return wide ? c.tolerance : rounded;
   };
-  const Result want = run<real>(c, reference_context), got = run<real>(c, ctx);
+  const Result want = run<real>(c, reference_context), got = run<real>(c, ctx, -1, shifted);
   const std::string what = str(c.name, ' ', pen::name_of(dtype_of<real>::value));
   REQUIRE_MESSAGE(!got.outputs.empty(), what << ": a case without outputs");
   for (std::size_t o = 0; o < got.outputs.size(); ++o)
@@ -102,7 +102,7 @@ void check_parity(const Case& c, const Context& ctx) {
   // Each output that may be null in turn: the others stay. (Not to the bit: a compiler gives each combination a loop of
   // its own and may round a product differently there.)
   for (int omit = 0; omit < got.optional_outputs; ++omit) {
-    const Result part = run<real>(c, ctx, omit);
+    const Result part = run<real>(c, ctx, omit, shifted);
     REQUIRE_MESSAGE(part.outputs.size() + 1 == got.outputs.size(), what << ": output " << omit << " was not left out");
     for (const Output& p : part.outputs)
       for (const Output& w : want.outputs)
@@ -132,6 +132,23 @@ void check_16_bit(const Context& ctx, const Share& share = {}) {
     check_parity<real>(c, ctx);
     return true;
   });
+}
+
+// Memory that begins one element behind where a tensor's does, so that nothing may read several elements at once. (The
+// library's plans are for aligned memory.)
+int check_shifted(const Context& ctx) {
+  int cases = 0;
+  const auto check = [&]<class real>(const Case& c) {
+    if (!body_of<real>(c)) return;
+    ++cases;
+    check_parity<real>(c, ctx, true);
+  };
+  for (const Case& c : all_cases()) {
+    if (c.kernel.rfind("conv2d_", 0) == 0 || c.kernel == "matmul") continue;
+    check.template operator()<float>(c);
+    check.template operator()<bf16>(c);
+  }
+  return cases;
 }
 
 // In-place variants give the bits of the ordinary case; adding gives the start plus what writing gives.
@@ -285,6 +302,12 @@ TEST_CASE("16 bit: the kernels of frozen networks on the CPU") {
   check_16_bit<f16>(cpu_context);
   if (!kernels::device::has_bf16({})) PEN_SKIP("needs a CPU with bfloat16 arithmetic");
   check_16_bit<bf16>(cpu_context);
+}
+
+TEST_CASE("cuda: memory that begins anywhere") {
+  if (kernels::device::cuda_count() == 0) PEN_SKIP("needs a GPU");
+  const Device gpu{Device::Kind::cuda, 0};
+  CHECK(check_shifted({.device = gpu, .stream = kernels::device::stream(gpu)}) > 200);
 }
 
 PEN_IN_SHARES("the kernels of frozen networks in bf16", check_16_bit<bf16>)

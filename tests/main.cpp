@@ -9,12 +9,15 @@
 
 namespace pen::test {
 namespace {
-int skipped = 0;
+int skipped = 0, chosen = 0;
+bool strict() {
+  const char* set = std::getenv("PENUMBRA_NO_SKIPS");
+  return set && std::string(set) == "1";
 }
+}  // namespace
 // PENUMBRA_NO_SKIPS=1 turns every skip into a failure (used on machines that have all that tests can need).
 bool note_skip(const std::string& why) {
-  const char* strict = std::getenv("PENUMBRA_NO_SKIPS");
-  if (strict && std::string(strict) == "1") {
+  if (strict()) {
     FAIL_CHECK("skipped although PENUMBRA_NO_SKIPS=1: " << why);
     return true;
   }
@@ -31,6 +34,7 @@ struct Counter : doctest::IReporter {
   void test_run_end(const doctest::TestRunStats& stats) override {
     const int failed = static_cast<int>(stats.numTestCasesFailed);
     const int ran = static_cast<int>(stats.numTestCasesPassingFilters);
+    chosen = ran;
     std::printf("cases: %d passed, %d failed, %d skipped\n", ran - failed - skipped, failed, skipped);
     std::fflush(stdout);
   }
@@ -49,5 +53,8 @@ DOCTEST_REGISTER_LISTENER("counter", 1, Counter);
 
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
-  return context.run();
+  const int code = context.run();
+  if (code != 0 || context.shouldExit() || !pen::test::strict() || pen::test::chosen > 0) return code;
+  std::printf("no test case has such a name, and PENUMBRA_NO_SKIPS=1\n");
+  return 1;
 }

@@ -41,11 +41,15 @@ TrainOptions step_options(bool ca, double prob_historic, const BenchOptions& opt
 
 StepBatch fixed_batch(const BenchOptions& options, std::int64_t number, Classifier& classifier, Device device) {
   const NoGrad no_grad;
+  // Labels are the same in every precision.
+  const ComputePolicy policy = compute_policy();
+  set_compute_policy({.deterministic = policy.deterministic});
   StepBatch batch{fixed_images(str("bench.x", number), options.batch_size, options.input_size,
                                static_cast<std::uint64_t>(options.seed))
                       .to(device),
                   {}};
   batch.labels = ops::argmax(classifier.logits(batch.images));
+  set_compute_policy(policy);
   for (std::size_t i = 1; i < batch.labels.size(); i += 2) batch.labels[i] = (batch.labels[i] + 1) % options.classes;
   return batch;
 }

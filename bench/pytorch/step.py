@@ -82,7 +82,7 @@ def peak_resident(reset=False):
 def choose_compiled(a):
     if a.compiled != "auto" or a.variant != "tuned":
         return a.compiled if a.compiled != "auto" else "none"
-    if a.mode == "ca":
+    if a.mode == "ca" and a.device == "cpu":
         return "none"  # a compiled backward computes gradients that this step does not ask for
     if hasattr(torch, "compile"):
         return "compile"
@@ -99,10 +99,13 @@ def main():
     cuda = device.type == "cuda"
     if cuda and not torch.cuda.is_available():
         sys.exit("error: this PyTorch sees no GPU")
+    def allow_tf32(allowed):
+        for library in (torch.backends.cudnn, torch.backends.cuda.matmul):
+            library.allow_tf32 = allowed
+
     if cuda:
         torch.backends.cudnn.benchmark = True
-        for library in (torch.backends.cudnn, torch.backends.cuda.matmul):
-            library.allow_tf32 = a.precision != "fp32"
+        allow_tf32(False)  # labels are the same in all programs
     start_bytes = peak_resident()
 
     classifier, use = ResNet(a.arch, a.classes, a.width), [int(t) for t in a.masker_use_layers.split(",")]
@@ -116,6 +119,8 @@ def main():
     for i in range(INPUT_SETS):
         x = fixed.images(i, a.batch, a.input_size).to(device)
         batches.append((x.contiguous(memory_format=layout), fixed.labels(classifier, x)))
+    if cuda:
+        allow_tf32(a.precision != "fp32")
     compiled = choose_compiled(a)
     if a.variant == "eager":
         steps = Eager(a.mode, classifier, masker, a.precision, device)

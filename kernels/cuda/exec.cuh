@@ -1,5 +1,6 @@
 // Walks index spaces with a GPU's threads. One thread owns each output, sums are taken in an order that depends on the
-// sizes alone: no atomics, and the same bits each time and on each GPU.
+// sizes alone (and on whether memory is aligned, which tensors always are): no atomics, and the same bits each time and
+// on each GPU.
 #pragma once
 
 #include <algorithm>
@@ -43,14 +44,15 @@ __global__ void __launch_bounds__(block_threads) eights_kernel(index_t n, bool w
       f(i, shared::Part{static_cast<int>(n - i < 8 ? n - i : 8)});
 }
 
-// threadIdx.x runs along the packs of columns, threadIdx.y and the blocks of x along the rows.
+// threadIdx.x and the blocks of y run along the packs of columns, threadIdx.y and the blocks of x along the rows.
 template <int W, class F>
 __global__ void __launch_bounds__(block_threads) columns_kernel(index_t rows, index_t packs, F f) {
-  const index_t p = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x;
-  if (p >= packs) return;
-  const auto g = f.template at<W>(p * W);
   const index_t step = static_cast<index_t>(gridDim.x) * blockDim.y;
-  for (index_t r = static_cast<index_t>(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += step) g(r);
+  for (index_t p = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x; p < packs;
+       p += static_cast<index_t>(gridDim.y) * blockDim.x) {
+    const auto g = f.template at<W>(p * W);
+    for (index_t r = static_cast<index_t>(blockIdx.x) * blockDim.y + threadIdx.y; r < rows; r += step) g(r);
+  }
 }
 
 // The sums of `piece` rows for `lanes` packs of columns (a power of two, up to 32): lanes along the packs, the other
@@ -62,23 +64,29 @@ __global__ void __launch_bounds__(block_threads)
   TwoSums* const mine = reinterpret_cast<TwoSums*>(bytes);  // (worker, column of the block)
   const int thread = static_cast<int>(threadIdx.x), lane = thread & (lanes - 1);
   const int worker = thread / lanes, workers = block_threads / lanes, here = lanes * W;
-  const index_t p = static_cast<index_t>(blockIdx.y) * lanes + lane, begin = blockIdx.x * piece;
-  shared::SumsOfColumns<wide, W> found;
-  if (p < packs) found.add(f.template at<W>(p * W), begin + worker, min(rows, begin + piece), workers);
-  for (int l = 0; l < W; ++l) mine[worker * here + lane * W + l] = found.of(l);
-  __syncthreads();
   // As many groups of workers as there are threads for each column; one after the other within a group, then groups.
   const int groups = block_threads / here, each = workers / groups;
   const int column = thread % here, group = thread / here;
-  TwoSums sum{};
-  for (int i = 0; i < each; ++i) sum += mine[(group * each + i) * here + column];
-  __syncthreads();
-  mine[group * here + column] = sum;
-  __syncthreads();
-  const index_t c = static_cast<index_t>(blockIdx.y) * here + column;
-  if (group > 0 || c >= packs * W) return;
-  for (int i = 1; i < groups; ++i) sum += mine[i * here + column];
-  sums[blockIdx.x * packs * W + c] = sum;
+  const index_t begin = blockIdx.x * piece, end = min(rows, begin + piece);
+  // All threads of a block make the same number of turns, so that the barriers match.
+  for (index_t first = static_cast<index_t>(blockIdx.y) * lanes; first < packs;
+       first += static_cast<index_t>(gridDim.y) * lanes) {
+    shared::SumsOfColumns<wide, W> found;
+    if (first + lane < packs) found.add(f.template at<W>((first + lane) * W), begin + worker, end, workers);
+    for (int l = 0; l < W; ++l) mine[worker * here + lane * W + l] = found.of(l);
+    __syncthreads();
+    TwoSums sum{};
+    for (int i = 0; i < each; ++i) sum += mine[(group * each + i) * here + column];
+    __syncthreads();
+    mine[group * here + column] = sum;
+    __syncthreads();
+    const index_t c = first * W + column;
+    if (group == 0 && c < packs * W) {
+      for (int i = 1; i < groups; ++i) sum += mine[i * here + column];
+      sums[blockIdx.x * packs * W + c] = sum;
+    }
+    __syncthreads();
+  }
 }
 
 // threadIdx.x runs along the columns (neighbours touch neighbours), blocks stride over both.
@@ -430,7 +438,7 @@ class Exec {
   template <int W, class F>
   void columns_of(index_t rows, index_t packs, F f) const {
     const int wide = power_of_two(packs, 64), high = block_threads / wide;
-    const unsigned across = static_cast<unsigned>((packs + wide - 1) / wide);
+    const auto across = static_cast<unsigned>(std::min<index_t>((packs + wide - 1) / wide, 1024));
     // Eight rows for each thread, so that reading what columns need is little of the work, unless that left
     // multiprocessors idle.
     const index_t most = (rows + high - 1) / high, fill = 16 * index_t{gpu_.multiprocessors} / across + 1;
@@ -443,7 +451,8 @@ class Exec {
   template <class wide, int W, class F>
   void two_sums_of(index_t rows, index_t packs, index_t piece, index_t pieces, F f, TwoSums* sums) const {
     const int lanes = power_of_two(packs, 32);
-    const dim3 extent(static_cast<unsigned>(pieces), static_cast<unsigned>((packs + lanes - 1) / lanes));
+    const dim3 extent(static_cast<unsigned>(pieces),
+                      static_cast<unsigned>(std::min<index_t>((packs + lanes - 1) / lanes, 1024)));
     two_sums_kernel<wide, W><<<extent, block_threads, 0, stream_>>>(rows, packs, piece, lanes, f, sums);
     PEN_CUDA(cudaGetLastError());
   }

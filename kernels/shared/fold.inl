@@ -3,8 +3,8 @@
 // image: with v = 2 i + a the place in the padded image (v = u + pad, u the pixel), x'(n, i, j) has at channel
 // (2 a + b) c + ch what x has at (2 i + a - pad, 2 j + b - pad, ch), or zero where that is no pixel or no channel.
 // Weights fold the same way, with zeros behind r and s: y[p] = sum over i of x'[p + i] w'[i]. The same products and, in
-// another order, the same sums. (An infinity reaches also windows that only touch its block: their zero times it.)
-// Folded weights are K,R,S,16, the layout that cuDNN wants; plain ones K,C,R,S.
+// another order, the same sums. (What is not finite reaches also windows that only touch its block: their zero times
+// it.) Folded weights are K,R,S,16, the layout that cuDNN wants; plain ones K,C,R,S.
 #pragma once
 
 #include "kernels/shared/math.inl"
@@ -14,7 +14,8 @@ namespace pen::kernels::shared {
 constexpr index_t folded_channels = 16;
 
 inline bool folds(const Conv2d& d) {
-  return d.stride == 2 && d.dilation == 1 && d.groups == 1 && 4 * d.c <= folded_channels && d.r >= 3 && d.s >= 3;
+  return d.stride == 2 && d.dilation == 1 && d.groups == 1 && d.c >= 1 && 4 * d.c <= folded_channels && d.r >= 3 &&
+         d.s >= 3;
 }
 
 // The convolution of the folded image; its h and w are all that its windows see.

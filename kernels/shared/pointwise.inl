@@ -2,13 +2,15 @@
 //   map(n, f)                     f(i)
 //   each(n, y, f, x...)           y[i] = f(x[i]...); y may be an x
 //   eights(n, whole, f)           f(i, count) for i = 0, 8, ...; count is Whole where eight may be read at once
-//   (pack.h) grid(rows, cols, f)           f(row, col), columns fastest columns(rows, cols, whole, f)
-//   f.at<W>(col)(row), each W columns with all their rows: what a column needs is read once rows(n, f) f(row, team), a
-//   team of workers for each row (team.h) reduce(rows, cols, f, g)      g(row, sum over col of f(row, col)), in double,
-//   in a fixed order reduce_middle(outer, rows, cols, f, g)   g(o, col, sum over row of f(o, row, col)), likewise
-//   two_sums(rows, cols, whole, f, g)        g(col, sums over row), of what f.at<W>(col)(row, first, second) adds
+//   grid(rows, cols, f)           f(row, col), columns fastest
+//   columns(rows, cols, whole, f) f.at<W>(col)(row): W columns with all their rows, what they need is read once
+//   rows(n, f)                    f(row, team), a team of workers for each row (team.h)
+//   reduce(rows, cols, f, g)      g(row, sum over col of f(row, col)), in double, in a fixed order
+//   reduce_middle(outer, rows, cols, f, g)   g(o, col, sum over row of f(o, row, col)), likewise
+//   two_sums(rows, cols, whole, f, g)        g(col, sums over row) of what f.at<W>(col)(row, first, second) adds
 //   Memory<T>(exec, n)            working memory of n elements
-// Sums are of f's type: double, or TwoSums where one pass takes two of them.
+// whole: aligned() for all that is read or written in packs (pack.h). Sums are of f's type: double, or TwoSums where
+// one pass takes two of them.
 #pragma once
 
 #include "kernels/shared/math.inl"
