@@ -70,7 +70,7 @@ void* Arena::add(const std::string& name, DType dtype, std::int64_t count, Role 
   if (role == Role::output) start.assign(bytes, poison);
   PEN_CHECK(start.size() == bytes, name, ": ", start.size(), " bytes for ", count, " elements");
   for (const Entry& e : entries_) PEN_CHECK(e.name != name, "two buffers called ", name);
-  const std::size_t front = guard_bytes + (shifted_ ? size_of(dtype) : 0);
+  const std::size_t front = guard_bytes + (shifted_ == buffers() ? size_of(dtype) : 0);
   void* memory = kernels::device::allocate(device_, front + bytes + guard_bytes);
   PEN_CHECK(memory != nullptr, "no memory for a test's buffer of ", bytes, " bytes");
   entries_.push_back({name, dtype, role, false, count, std::move(start), memory, front});

@@ -22,10 +22,9 @@ struct Output {
 // Owner of the buffers; see Buffers for how a case names them.
 class Arena {
  public:
-  // `omit` is the ordinal of the optional output that is not wanted; -1: all are. shifted: every buffer begins one
-  // element behind an address that is as aligned as a tensor's.
-  explicit Arena(Device device, int omit = -1, bool shifted = false)
-      : device_(device), omit_(omit), shifted_(shifted) {}
+  // `omit` is the ordinal of the optional output that is not wanted; -1: all are. The buffer with ordinal `shifted`
+  // begins one element behind an address that is as aligned as a tensor's; -1: none does.
+  explicit Arena(Device device, int omit = -1, int shifted = -1) : device_(device), omit_(omit), shifted_(shifted) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -36,6 +35,7 @@ class Arena {
   std::vector<std::string> damage() const;
   std::vector<Output> outputs() const;
   int optional_outputs() const { return optional_; }
+  int buffers() const { return static_cast<int>(entries_.size()); }
   // The buffer named last is all zero when the kernel is right. Otherwise a reference of two or more zeros fails.
   void zeros_are_right() { entries_.back().may_be_zero = true; }
 
@@ -61,8 +61,7 @@ class Arena {
   };
   std::vector<std::uint8_t> read(const Entry& entry) const;  // with the guards
   Device device_;
-  int omit_, optional_ = 0;
-  bool shifted_;
+  int omit_, shifted_, optional_ = 0;
   std::vector<Entry> entries_;
 };
 
