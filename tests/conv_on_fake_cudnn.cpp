@@ -19,9 +19,11 @@
 #include "kernels/shared/fold.inl"
 #include "kernels/shared/pointwise.inl"
 #include "tests/cases.h"
+#include "tests/conv_arrays.h"
 
 using namespace pen;
 using namespace pen::kernels;
+using namespace pen::test;
 using Exec = pen::kernels::ref::Exec;
 using std::int64_t;
 
@@ -33,22 +35,6 @@ std::vector<to> as(const from* values, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out.push_back(static_cast<to>(static_cast<wide_t<to>>(values[i])));
   return out;
 }
-// Rows of `cols` numbers as columns, in each of `blocks`.
-template <class real>
-std::vector<real> transposed(int64_t blocks, int64_t rows, int64_t cols, const std::vector<real>& from) {
-  std::vector<real> out(from.size());
-  for (int64_t i = 0; i < static_cast<int64_t>(from.size()); ++i) {
-    const int64_t c = i % cols, r = i / cols % rows, b = i / cols / rows;
-    out[static_cast<std::size_t>((b * cols + c) * rows + r)] = from[static_cast<std::size_t>(i)];
-  }
-  REQUIRE(blocks * rows * cols == static_cast<int64_t>(from.size()));
-  return out;
-}
-
-int64_t size_x(const Conv2d& d) { return d.n * d.h * d.w * d.c; }
-int64_t size_w(const Conv2d& d) { return d.k * d.c * d.r * d.s; }
-int64_t size_y(const Conv2d& d) { return d.n * d.p * d.q * d.k; }
-
 // cuDNN as it is to be: whether it fuses, whether it has engines at all, and what it was asked for.
 struct FakeCudnn {
   bool fuses = false, has_engines = true;
@@ -166,15 +152,6 @@ namespace {
 constexpr Context gpu{{Device::Kind::cuda, 0}};
 const Context plain;
 
-template <class T>
-std::vector<T> numbers(int64_t n, std::uint64_t stream) {
-  std::vector<T> out;
-  for (int64_t i = 0; i < n; ++i)
-    out.push_back(
-        static_cast<T>(static_cast<wide_t<T>>(2 * philox_uniform(7, stream, static_cast<std::uint64_t>(i)) - 1)));
-  return out;
-}
-
 // The largest difference as a part of the largest number, and what roundings to T may make it (tests/cases.h).
 template <class T>
 double apart(const std::vector<T>& found, const std::vector<T>& expected) {
@@ -205,8 +182,8 @@ const Conv2d convolutions[] = {conv(16, 20, 3, 8, 7, 7, 2, 3), conv(15, 9, 1, 5,
                                conv(9, 8, 5, 7, 3, 3, 2, 1),   conv(5, 7, 6, 8, 1, 1, 1, 0)};
 
 template <class T>
-struct Case {
-  explicit Case(Conv2d conv) : d(conv) { d.relu_slope = 0.1; }
+struct ConvCase {
+  explicit ConvCase(Conv2d conv) : d(conv) { d.relu_slope = 0.1; }
   Conv2d d;
   std::vector<T> x = numbers<T>(size_x(d), 1), w = numbers<T>(size_w(d), 2), dy = numbers<T>(size_y(d), 3),
                  other = numbers<T>(size_y(d), 4);
@@ -284,7 +261,7 @@ void check_all() {
     for (const bool fuses : {false, true})
       for (const Conv2d& d : convolutions) {
         fake = {fuses, has_engines, {}};
-        const Case<T> c(d);
+        const ConvCase<T> c(d);
         CAPTURE(str("h", d.h, " w", d.w, " c", d.c, " r", d.r, " s", d.s, " stride", d.stride, " pad", d.pad));
         CAPTURE(fuses);
         CAPTURE(has_engines);
@@ -318,12 +295,12 @@ TEST_CASE("conv on a fake cuDNN: weights with a name are kept folded and turned,
   REQUIRE_FALSE(shared::folds(dense));
   for (int i = 0; i < 2; ++i)
     for (const Conv2d& d : {strided, dense}) {
-      const Case<bf16> c(d);
+      const ConvCase<bf16> c(d);
       c.forward();
       c.mask_gradient();
     }
   // A kept copy is used: other contents under the same name, which nobody may give, are not seen. A new name is.
-  Case<bf16> c(strided);
+  ConvCase<bf16> c(strided);
   std::vector<bf16> before(static_cast<std::size_t>(size_y(strided))), after(before.size());
   const auto run = [&](std::vector<bf16>& y) {
     cuda::conv2d_fused_fwd(gpu, c.d, c.x.data(), c.w.data(), nullptr, nullptr, false, y.data(), nullptr);

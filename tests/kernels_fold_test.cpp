@@ -13,9 +13,11 @@
 #include "kernels/ref/exec.h"
 #include "kernels/shared/conv.inl"
 #include "kernels/shared/fold.inl"
+#include "tests/conv_arrays.h"
 
 using namespace pen;
 using namespace pen::kernels;
+using namespace pen::test;
 using Exec = pen::kernels::ref::Exec;
 using std::int64_t;
 
@@ -23,14 +25,6 @@ namespace {
 
 const Context ctx;
 
-template <class real>
-std::vector<real> numbers(int64_t n, std::uint64_t stream) {
-  std::vector<real> out;
-  for (int64_t i = 0; i < n; ++i)
-    out.push_back(
-        static_cast<real>(static_cast<wide_t<real>>(2 * philox_uniform(5, stream, static_cast<std::uint64_t>(i)) - 1)));
-  return out;
-}
 // Outputs begin as what shows in every sum.
 template <class real>
 std::vector<real> unwritten(int64_t n) {
@@ -43,22 +37,6 @@ std::vector<to> as(const std::vector<from>& values) {
   for (const from v : values) out.push_back(static_cast<to>(v));
   return out;
 }
-// Rows of `cols` numbers as columns, in each of `blocks`.
-template <class real>
-std::vector<real> transposed(int64_t blocks, int64_t rows, int64_t cols, const std::vector<real>& from) {
-  std::vector<real> out(from.size());
-  for (int64_t b = 0; b < blocks; ++b)
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < cols; ++c)
-        out[static_cast<std::size_t>((b * cols + c) * rows + r)] =
-            from[static_cast<std::size_t>((b * rows + r) * cols + c)];
-  return out;
-}
-
-int64_t size_x(const Conv2d& d) { return d.n * d.h * d.w * d.c; }
-int64_t size_w(const Conv2d& d) { return d.k * d.c * d.r * d.s; }
-int64_t size_y(const Conv2d& d) { return d.n * d.p * d.q * d.k; }
-
 // A convolution's arguments, and the same of the folded one. Sums are of `sums`, gradients of folded images and weights
 // of `real`, as a library gives them.
 template <class real>

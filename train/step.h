@@ -41,19 +41,20 @@ class TrainStep {
   // step.
   void use_infiller(Infiller& infiller, Optimizer* optimizer);
 
-  // With options.cuda_graph every step but the first two, which load kernels and choose plans, is recorded and sent to
-  // the GPU as a graph (kernels::device::Recording); what waits on the way (a look of an observer, an earlier
-  // classifier that is folded) cuts it into parts.
   // One update of the masker (and, in CA, of the classifier). `draws` gives target areas, Gumbel noise and zoo draws:
   // its position is the whole random state. The log is in the order of the reference's. On a GPU the step is queued,
   // and nobody waits before the log is read. A loss that is not finite is in the log, and no update of the step that
   // knows of it changes weights or moments: the masker's and the infiller's never, the classifier's on masked images
   // neither. In CA the classifier has by then learned from the clean pass, if that pass's own loss was finite. Running
-  // statistics of norms in training, and counts of steps, move in any case.
-  // next: the batch that the step after this one will most likely be given. Where a frozen classifier looks at both
-  // masked sides at once (see reads_next), its clean pass joins theirs, and is there when queue() is called with those
-  // very images, unchanged. Any other batch drops it and has a clean pass of its own, as without `next`: on the CPU
-  // equal to the bit; a GPU's library may round otherwise in a larger batch.
+  // statistics of norms in training, and counts of steps, move in any case. next: the batch that the step after this
+  // one will most likely be given. Where a frozen classifier looks at both masked sides at once (see reads_next), its
+  // clean pass joins theirs, and is there when queue() is called with those very images, unchanged. Any other batch
+  // drops it and has a clean pass of its own, as without `next`: on the CPU equal to the bit; a GPU's library may round
+  // otherwise in a larger batch.
+  //
+  // With options.cuda_graph every step but the first two, which load most kernels and choose most plans, is recorded
+  // and sent to the GPU as a graph (kernels::device::Recording); what waits on the way (a look of an observer, an
+  // earlier classifier that is folded) cuts it into parts.
   LateLog queue(const StepBatch& batch, std::int64_t step, Rng& draws, const StepBatch* next = nullptr);
   StepLog train(const StepBatch& batch, std::int64_t step, Rng& draws, const StepBatch* next = nullptr) {
     return queue(batch, step, draws, next).read();
