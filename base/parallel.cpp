@@ -1,7 +1,6 @@
 #include "base/parallel.h"
 
 #include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <exception>
@@ -11,15 +10,14 @@
 
 namespace pen {
 
+// Not sched_getaffinity: with OMP_PROC_BIND the calling thread is bound to a core of its own.
+int available_cores() { return omp_get_num_procs(); }
+
 int threads() { return omp_get_max_threads(); }
 
 void set_threads(int count) {
   PEN_CHECK_AS(usage, count >= 0 && count <= 4096, "threads: ", count, " is not between 0 (all cores) and 4096");
-  if (count == 0) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
-  }
+  if (count == 0) count = available_cores();
 #if defined(__SANITIZE_THREAD__)
   count = 1;  // ThreadSanitizer does not see GNU OpenMP's barriers: every loop on several threads looks like a race
 #endif

@@ -7,6 +7,9 @@
 
 namespace pen {
 
+// Cores that this process may run on.
+int available_cores();
+
 // Number of threads that parallel_for and oneDNN use. set_threads(0) means all cores that this process may run on.
 int threads();
 void set_threads(int count);

@@ -1,7 +1,6 @@
 #include "cli/environment.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -60,12 +59,6 @@ std::vector<std::string> cpu_features() {
   for (const std::string& name : wanted)
     if (std::find(present.begin(), present.end(), name) != present.end()) found.push_back(name);
   return found;
-}
-
-std::int64_t available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
 }
 
 std::string gibibytes(std::int64_t bytes) { return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30)); }

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
 
@@ -61,8 +62,7 @@ std::string cuda_description(int index) { return cuda::device_description(index)
 
 void* allocate(Device device, std::size_t bytes) {
   if (device.is_cuda()) return cuda::device_allocate(device.index, bytes);
-  if (bytes > SIZE_MAX - 63) return nullptr;
-  return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  return allocate_pages(bytes);
 }
 
 std::uint64_t free_memory(Device device) {

@@ -227,6 +227,15 @@ TEST_CASE("doctor") {
   CHECK(document["memory_available_bytes"].GetInt64() <= document["memory_bytes"].GetInt64());
 }
 
+TEST_CASE("doctor: threads bound to cores are as many") {
+  const auto threads = [](const char* bind) {
+    const Ended json = pen::test::run_program("env", {bind, pen::test::program_path(), "doctor", "--json"});
+    REQUIRE(json.code == 0);
+    return parse_json(json.out, "doctor")["threads"].GetInt();
+  };
+  CHECK(threads("OMP_PROC_BIND=true") == threads("OMP_PROC_BIND=false"));
+}
+
 TEST_CASE("docs/options.md is what the program says") {
   const Ended page = penumbra({"options", "--markdown"});
   CHECK(page.code == 0);

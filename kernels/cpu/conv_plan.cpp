@@ -1,6 +1,11 @@
 #include "kernels/cpu/conv_plan.h"
 
+#include <cstdlib>
 #include <list>
+#include <new>
+#include <utility>
+
+#include "base/pages.h"
 
 namespace pen::kernels::cpu {
 namespace {
@@ -15,7 +20,7 @@ class PackedWeights {
     for (auto it = entries_.begin(); it != entries_.end(); ++it)
       if (it->name.key == key && it->layout == layout) {
         entries_.splice(entries_.begin(), entries_, it);
-        return entries_.front().data.get_data_handle();
+        return entries_.front().data.get();
       }
     return nullptr;
   }
@@ -26,16 +31,18 @@ class PackedWeights {
         if (it->name.owner == name.owner && it->layout == layout) {
           it->name = name;
           entries_.splice(entries_.begin(), entries_, it);
-          return entries_.front().data.get_data_handle();
+          return entries_.front().data.get();
         }
     const std::size_t bytes = layout.get_size();
     while (!entries_.empty() && used_ + bytes > capacity) {
       used_ -= entries_.back().layout.get_size();
       entries_.pop_back();
     }
-    entries_.push_front({name, layout, memory(layout, dnnl_engine())});
+    std::unique_ptr<void, Free> data(allocate_pages(bytes));
+    if (!data) throw std::bad_alloc();
+    entries_.push_front({name, layout, std::move(data)});
     used_ += bytes;
-    return entries_.front().data.get_data_handle();
+    return entries_.front().data.get();
   }
   // The copy inserted last could not be made: nobody may find what is there.
   void drop_newest() {
@@ -45,10 +52,13 @@ class PackedWeights {
 
  private:
   static constexpr std::size_t capacity = std::size_t{512} << 20;
+  struct Free {
+    void operator()(void* data) const { std::free(data); }
+  };
   struct Entry {
     WeightName name;
     memory::desc layout;
-    memory data;
+    std::unique_ptr<void, Free> data;
   };
   std::list<Entry> entries_;
   std::size_t used_ = 0;

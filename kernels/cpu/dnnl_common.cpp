@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/pages.h"
+
 namespace pen::kernels::cpu {
 
 const dnnl::engine& dnnl_engine() {
@@ -28,7 +30,9 @@ void* scratch(std::size_t bytes, int slot) {
   if (block.size < bytes) {
     std::free(block.data);
     block.size = 0;
-    block.data = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    // What is near a large page is worth one.
+    if (bytes >= large_page / 8) bytes = (bytes + large_page - 1) / large_page * large_page;
+    block.data = allocate_pages(bytes);
     if (!block.data) throw std::bad_alloc();
     block.size = bytes;
   }
