@@ -131,7 +131,7 @@ void forward(const Context& ctx, const Conv2d& d, const T* x, const PlainWeights
   if (d.n == 0) return;
   if constexpr (std::is_same_v<T, float>) {
     const Epilogue ours{residual, relu, nullptr, positive, static_cast<float>(d.relu_slope)};
-    if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, b, ours, y);
+    if (winograd_suits(d)) return winograd(d, x, name_of(d), plain, false, b, ours, y);
     if (pointwise_suits(d)) return pointwise(d, x, plain, b, ours, y);
   }
   if (residual && misses_input(d)) return ref::conv2d_fused_fwd(ctx, d, x, plain(), b, residual, relu, y, positive);
@@ -171,15 +171,16 @@ void backward_data(const Context& ctx, const Conv2d& d, const T* dy, const Plain
   if (!runs_transposed(d)) return backward_strided(ctx, d, dy, plain, residual, open, dx);
   const Conv2d t = transposed(d);
   const WeightName name = name_of_transposed(d);
-  std::vector<T> memory;
-  const auto turned = [&] { return (memory = transposed_weights(d, plain())).data(); };
   if constexpr (std::is_same_v<T, float>)
-    if (winograd_suits(t)) return winograd(t, dy, name, turned, nullptr, {residual, false, open, nullptr, slope}, dx);
+    if (winograd_suits(t))
+      return winograd(t, dy, name, plain, true, nullptr, {residual, false, open, nullptr, slope}, dx);
   if (residual && misses_input(t)) return ref::conv2d_fused_bwd_data(ctx, d, dy, plain(), residual, open, dx);
   // A gate that leaves a part of what it closes is no product with a byte: a pass of its own.
   const bool apart = open && d.relu_slope != 0;
   const After after{kind_of(residual, dx), open && !apart ? After::gate : After::nothing};
   const ConvPlan& plan = fused_plan<T>(t, false, after);
+  std::vector<T> memory;
+  const auto turned = [&] { return (memory = transposed_weights(d, plain())).data(); };
   run(t, after, dy, packed_weights(plan, name, turned), plan, nullptr, residual, open, dx);
   if (apart) gate_bits(d.n * d.h * d.w * d.c, d.relu_slope, open, dx, dx);
 }

@@ -22,24 +22,35 @@ constexpr int64_t panel = block_columns * lanes;  // output channels whose weigh
 // as there are pieces of tiles, so few tiles are not worth it.
 constexpr int64_t many_weights = 256 * 256, enough_tiles = 4 * block_rows;
 
-// u (K / panel,36,C,panel) = G w G^T for w (K,C,3,3), the last panel filled up with zeros
-void transform_weights(int64_t k, int64_t c, const float* w, float* u) {
+// Filters of 3x3 for an output channel k and an input channel c, wherever they lie.
+struct Filters {
+  const float* w;
+  int64_t between_k, between_c;
+  bool turned;  // by half a turn
+  const float* at(int64_t k, int64_t c) const { return w + k * between_k + c * between_c; }
+};
+
+// u (K / panel,36,C,panel) = G w G^T for w (K,C,3,3), the last panel filled up with zeros. A panel at a time: the 36
+// values of a filter go to places that are C panels apart, so whatever lies side by side is written together.
+void transform_weights(int64_t k, int64_t c, const Filters& w, float* u) {
   const int64_t blocks = c / block;
   if (k % panel) std::fill_n(u + k / panel * points * c * panel, points * c * panel, 0.0f);
-  parallel_for(k / lanes * blocks, 4, [=](int64_t begin, int64_t end) {
+  parallel_for((k + panel - 1) / panel * blocks, 1, [=](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const int64_t k0 = t / blocks * lanes, c0 = t % blocks * block;
-      float turned[block * 9][lanes];
-      for (int64_t i = 0; i < lanes; ++i)
-        for (int64_t e = 0; e < block * 9; ++e) turned[e][i] = w[((k0 + i) * c + c0) * 9 + e];
-      float* const to = u + k0 / panel * points * c * panel + k0 % panel;
-      for (int64_t j = 0; j < block; ++j) {
-        Vector half[6 * 3], whole[points];
-        const auto* const g = reinterpret_cast<const Vector*>(turned[j * 9]);
-        for (int s = 0; s < 3; ++s) tile::filter(g + s, 3, half + s, 3);
-        for (int r = 0; r < 6; ++r) tile::filter(half + 3 * r, 1, whole + 6 * r, 1);
-        for (int64_t e = 0; e < points; ++e) *reinterpret_cast<Vector*>(to + (e * c + c0 + j) * panel) = whole[e];
-      }
+      const int64_t k0 = t / blocks * panel, c0 = t % blocks * block, wide = std::min(k - k0, panel);
+      float across[block * 9][panel];
+      for (int64_t i = 0; i < wide; ++i)
+        for (int64_t j = 0; j < block; ++j)
+          for (int64_t e = 0; e < 9; ++e) across[j * 9 + e][i] = w.at(k0 + i, c0 + j)[w.turned ? 8 - e : e];
+      for (int64_t j = 0; j < block; ++j)
+        for (int64_t i = 0; i < wide; i += lanes) {
+          Vector filter[9], half[6 * 3], whole[points];
+          for (int e = 0; e < 9; ++e) filter[e] = *reinterpret_cast<const Vector*>(across[j * 9 + e] + i);
+          for (int s = 0; s < 3; ++s) tile::filter(filter + s, 3, half + s, 3);
+          for (int r = 0; r < 6; ++r) tile::filter(half + 3 * r, 1, whole + 6 * r, 1);
+          float* const to = u + k0 * points * c + (c0 + j) * panel + i;
+          for (int64_t e = 0; e < points; ++e) *reinterpret_cast<Vector*>(to + e * c * panel) = whole[e];
+        }
     }
   });
 }
@@ -216,12 +227,14 @@ bool winograd_suits(const Conv2d& d) {
 }
 
 void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
-              const float* b, const Epilogue& after, float* y) {
+              bool transposed, const float* b, const Epilogue& after, float* y) {
   const int64_t panels = (d.k + panel - 1) / panel;
   const dnnl::memory::desc layout({panels, points, d.c, panel}, dnnl::memory::data_type::f32,
                                   dnnl::memory::format_tag::abcd);
   const float* const u = static_cast<const float*>(kept_weights(layout, name, [&](void* to) {
-    transform_weights(d.k, d.c, static_cast<const float*>(plain()), static_cast<float*>(to));
+    const auto* const w = static_cast<const float*>(plain());
+    const Filters filters = transposed ? Filters{w, 9, 9 * d.k, true} : Filters{w, 9 * d.c, 9, false};
+    transform_weights(d.k, d.c, filters, static_cast<float*>(to));
   }));
   const Cut cut(d);
   const Work work{d, cut, u, b, after, y};

@@ -14,9 +14,10 @@ namespace pen::kernels::cpu {
 bool winograd_suits(const Conv2d& d);
 
 // y (N,P,Q,K) = epilogue(x * w + b); b may be null. `plain` gives w (K,C,R,S) and is asked only if no packed copy is
-// kept under `name`. Only where winograd_suits.
+// kept under `name`; transposed: it gives those of the convolution whose data gradient this is, (C,K,R,S), and w is
+// their transpose turned by half a turn. Only where winograd_suits.
 void winograd(const Conv2d& d, const float* x, WeightName name, const std::function<const void*()>& plain,
-              const float* b, const Epilogue& after, float* y);
+              bool transposed, const float* b, const Epilogue& after, float* y);
 
 // dw (K,C,3,3) from x and dy (N,P,Q,K). Only where winograd_suits.
 void winograd_weight_gradient(const Conv2d& d, const float* x, const float* dy, Accum accum, float* dw);
