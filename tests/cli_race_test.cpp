@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/json.h"
 #include "tests/program.h"
@@ -86,6 +87,26 @@ TEST_CASE("race: ours, tuned and eager PyTorch agree on the first step") {
     read(run("ca", size));
   }
   CHECK(of_ca < 1e-4);
+}
+
+TEST_CASE("rounding.py: each rounding moves the gradient") {
+  const std::string python = with_torch();
+  if (python.empty()) PEN_SKIP("needs PyTorch (Debian: python3-torch)");
+  const Ended ended = test::run_program(python, {test::tests_folder() + "/../bench/pytorch/rounding.py", "--arch",
+                                                 "resnet18", "--width", "0.25", "--input_size", "64", "--batch", "2"});
+  REQUIRE_MESSAGE(ended.code == 0, ended.err);
+  std::istringstream lines(ended.out);
+  int rows = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t number = line.find("| ", 2);
+    if (line.starts_with("| rounded") || line.starts_with("| ---") || number == std::string::npos) continue;
+    ++rows;
+    INFO(line);
+    const double error = std::stod(line.substr(number + 2));
+    CHECK(error > 0);
+    CHECK(error < 1);
+  }
+  CHECK(rows == 7);
 }
 
 TEST_CASE("race: what it refuses") {

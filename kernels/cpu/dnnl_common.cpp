@@ -30,8 +30,6 @@ void* scratch(std::size_t bytes, int slot) {
   if (block.size < bytes) {
     std::free(block.data);
     block.size = 0;
-    // What is near a large page is worth one.
-    if (bytes >= large_page / 8) bytes = (bytes + large_page - 1) / large_page * large_page;
     block.data = allocate_pages(bytes);
     if (!block.data) throw std::bad_alloc();
     block.size = bytes;
