@@ -7,9 +7,6 @@
 #include "tests/leaves.h"
 #include "tests/scratch.h"
 
-// Sanitizers end a program that asks for too much memory, unless they are told to refuse as the system does.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
 using namespace pen;
 using test::Doubles, test::leaf, test::of, test::uniform;
 

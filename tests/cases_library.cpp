@@ -73,6 +73,8 @@ std::vector<NamedConv> convolutions() {
        {.n = 3, .h = 9, .w = 14, .c = 32, .k = 64, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
       {"3x3 by Winograd, fewer tiles than panels",
        {.n = 1, .h = 6, .w = 5, .c = 32, .k = 336, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
+      {"3x3 by Winograd, whose transpose has a part of a panel",
+       {.n = 1, .h = 9, .w = 7, .c = 80, .k = 48, .r = 3, .s = 3, .p = 0, .q = 0, .pad = 1, .winograd = true}},
       {"1x1 in panels", {.n = 2, .h = 20, .w = 17, .c = 64, .k = 144, .r = 1, .s = 1, .p = 0, .q = 0}},
       {"1x1 in panels, stride 2",
        {.n = 3, .h = 9, .w = 6, .c = 272, .k = 80, .r = 1, .s = 1, .p = 0, .q = 0, .stride = 2}},

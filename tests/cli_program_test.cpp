@@ -229,7 +229,8 @@ TEST_CASE("doctor") {
 
 TEST_CASE("doctor: threads bound to cores are as many") {
   const auto threads = [](const char* bind) {
-    const Ended json = pen::test::run_program("env", {bind, pen::test::program_path(), "doctor", "--json"});
+    const Ended json = pen::test::run_program(
+        "env", {"-u", "OMP_PLACES", "-u", "GOMP_CPU_AFFINITY", bind, pen::test::program_path(), "doctor", "--json"});
     REQUIRE(json.code == 0);
     return parse_json(json.out, "doctor")["threads"].GetInt();
   };

@@ -37,6 +37,7 @@ class RoundedFix(Tuned):
     def __init__(self, classifier, masker, type_, kinds):
         super().__init__("fix", classifier, masker, "fp32", torch.device("cpu"), "none", torch.channels_last)
         self.rounds_to, self.kinds = type_, kinds
+        self.scale = 1024.0 if type_ is torch.float16 else 1.0  # of losses, as in fp16 everywhere
 
     def rounded(self, x, kind):
         return Rounded.apply(x, self.rounds_to if kind in self.kinds else None,
@@ -51,13 +52,14 @@ class RoundedFix(Tuned):
                     module.weight.data = module.weight.data.to(self.rounds_to).float()
 
         def block(self, x):
-            # Where sums are not rounded, what a block reads is.
-            y = x if "sums" in kinds else rounded(x, "inside")
+            # Where sums are not rounded, what a block's convolutions read is.
+            y = read = x if "sums" in kinds else rounded(x, "inside")
             for i in range(1, self.count + 1):
                 y = getattr(self, "conv%d" % i)(y)
                 if i < self.count:
                     y = rounded(F.relu(y), "inside")
-            return rounded(F.relu(y + (x if self.downsample is None else rounded(self.downsample(x), "inside"))), "sums")
+            shortcut = x if self.downsample is None else rounded(self.downsample(read), "inside")
+            return rounded(F.relu(y + shortcut), "sums")
 
         def whole(self, x):
             x = F.max_pool2d(rounded(F.relu(self.conv1(rounded(x, "images"))), "inside"), 3, 2, 1)
